@@ -1,0 +1,1 @@
+"""Commands a person types; each parses, calls, and prints."""

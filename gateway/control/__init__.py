@@ -1,0 +1,1 @@
+"""Snapshots between processes: what the controller tells its fronts, and what they tell it."""

@@ -1,0 +1,121 @@
+"""Controller and front talk in msgpack of these tagged types over a SOCK_SEQPACKET pair.
+
+One message a packet; an `Attach` packet carries the descriptor of a data channel (SCM_RIGHTS).
+A snapshot too large for one packet is sent as several: each one a complete, numbered step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from gateway.core.model import ModelKey, ModelSpec
+
+# absent: loads when called. failed: refused until `retry_in_s` is over.
+VersionState = Literal["absent", "loading", "ready", "failed"]
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """One served version as the fronts must see it. `spec` is None until config or a worker told it."""
+
+    version: int
+    state: VersionState
+    spec: ModelSpec | None = None
+    reason: str = ""
+    retry_in_s: float = 0.0
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """One model as the fronts must see it, versions ascending; `broken`: why it cannot be served at all."""
+
+    name: str
+    versions: tuple[VersionView, ...]
+    broken: str = ""
+
+
+# ---- controller to front ------------------------------------------------------------------------
+
+
+class Configure(msgspec.Struct, frozen=True, tag="configure"):
+    """The first packet: who you are and the whole configuration as JSON."""
+
+    front: int
+    config: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """Step `number` (consecutive) of the world: these models are new or changed, those are gone.
+
+    `complete` is true from the packet on with which the front has seen the whole catalogue once.
+    """
+
+    number: int
+    changed: tuple[ModelView, ...]
+    removed: tuple[str, ...] = ()
+    complete: bool = True
+
+
+class Attach(msgspec.Struct, frozen=True, tag="attach"):
+    """An instance can be used by the data channel that comes with this packet."""
+
+    worker: int
+    generation: int
+    key: ModelKey
+
+
+class Detach(msgspec.Struct, frozen=True, tag="detach"):
+    """Send this worker nothing more; it is stopped when its batches are answered."""
+
+    worker: int
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain"):
+    """Stop accepting, finish within `timeout_s`, exit 0."""
+
+    timeout_s: float
+
+
+ToFront = Configure | Snapshot | Attach | Detach | Drain
+
+# ---- front to controller ------------------------------------------------------------------------
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening"):
+    """The front is accepting; `ports` by listener name."""
+
+    ports: Mapping[str, int]
+
+
+class Activate(msgspec.Struct, frozen=True, tag="activate"):
+    """Somebody waits for this version, at the longest for `wait_s`; repeated ones are harmless."""
+
+    key: ModelKey
+    wait_s: float
+
+
+class Detached(msgspec.Struct, frozen=True, tag="detached"):
+    """No batch of this front is in the worker any more."""
+
+    worker: int
+
+
+class Suspect(msgspec.Struct, frozen=True, tag="suspect"):
+    """The worker broke the protocol or does not answer: replace it."""
+
+    worker: int
+    reason: str
+
+
+class Counters(msgspec.Struct, frozen=True, tag="counters"):
+    """Cumulative since the front's start, once a second: the front's registry in its transport form."""
+
+    data: bytes
+
+
+class Bye(msgspec.Struct, frozen=True, tag="bye"):
+    """Drained; the process exits after this packet."""
+
+
+FromFront = Listening | Activate | Detached | Suspect | Counters | Bye

@@ -1,0 +1,73 @@
+"""What every protocol decodes to and encodes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from types import MappingProxyType
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.errors import GatewayError
+from gateway.core.tensor import Tensor
+
+Parameter = bool | int | float | str
+NO_PARAMETERS: Mapping[str, Parameter] = MappingProxyType({})
+
+
+class Lease(Protocol):
+    """Holds a piece of shared memory that tensors point into; counted, freed at zero."""
+
+    def hold(self) -> None:
+        """Must be paired with one `release`."""
+
+    def release(self) -> None:
+        """Gives one hold back; the memory may be reused as soon as none is left."""
+
+
+class RequestedOutput(msgspec.Struct, frozen=True):
+    """An output the caller asked for by name, with the protocol's own parameters for it."""
+
+    name: str
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+
+
+class InferRequest(msgspec.Struct, frozen=True):
+    """One inference, whatever protocol it came by.
+
+    `version` 0 is the latest ready one. `outputs` empty asks for all. `deadline` is on the clock's
+    monotonic scale, seconds; inf where the caller set none. `protocol` is a bounded label.
+    """
+
+    model: str
+    version: int
+    inputs: tuple[Tensor, ...]
+    id: str = ""
+    outputs: tuple[RequestedOutput, ...] = ()
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    deadline: float = inf
+    protocol: str = "rest"
+    lease: Lease | None = None
+
+
+class InferResponse(msgspec.Struct, frozen=True):
+    """The answer of one model version to one request; whoever gets it releases `lease` when written."""
+
+    model: str
+    version: int
+    outputs: tuple[Tensor, ...]
+    id: str = ""
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    lease: Lease | None = None
+
+
+# How an answer reaches whoever asked: exactly one call, perhaps before the asking call returns.
+Done = Callable[[InferResponse | GatewayError], None]
+
+
+class Ticket(Protocol):
+    """A request under way."""
+
+    def cancel(self) -> None:
+        """The caller has gone: `done` is not called any more; work not yet started is dropped."""

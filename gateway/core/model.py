@@ -1,0 +1,75 @@
+"""What a model version is: its name, its signature, how it batches and where it runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from gateway.core.errors import InvalidInput
+from gateway.core.tensor import TensorSpec
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MAX_VERSION = (1 << 63) - 1
+
+
+class ModelKey(msgspec.Struct, frozen=True, order=True):
+    """One version of one model."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+class BatchPolicy(msgspec.Struct, frozen=True):
+    """When rows wait for one another; a policy on a model with `max_batch_size` 0 means nothing.
+
+    `enabled` False runs each request alone. `max_queue_delay_s` 0 sends whatever is there as soon as
+    an instance can take it.
+    """
+
+    enabled: bool = True
+    preferred_sizes: tuple[int, ...] = ()
+    max_queue_delay_s: float = 0.0
+
+
+class ModelSpec(msgspec.Struct, frozen=True):
+    """Everything the data plane must know to check, batch and place a request.
+
+    `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
+    in front of `TensorSpec.shape`, of 1..max_batch_size rows.
+    """
+
+    name: str
+    version: int
+    platform: str
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    batching: BatchPolicy = BatchPolicy()
+    instances: int = 1
+    isolation: Literal["process", "inline"] = "process"
+
+    @property
+    def key(self) -> ModelKey:
+        return ModelKey(self.name, self.version)
+
+
+def check_name(name: str) -> str:
+    """Returns `name`; raises InvalidInput where it could be anything but a plain model name."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput("a model name is 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or digit")
+    return name
+
+
+def parse_version(text: str) -> int:
+    """The version a caller named, 0 for "" (the latest); raises InvalidInput for anything else."""
+    if text == "":
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 19) or not 0 < int(text) <= MAX_VERSION:
+        raise InvalidInput("a model version is an integral value > 0")
+    return int(text)

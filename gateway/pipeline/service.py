@@ -1,0 +1,47 @@
+"""What the pipeline promises to every frontend; a protocol needs nothing else of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.errors import GatewayError
+from gateway.core.messages import Done, InferRequest, Ticket
+from gateway.core.model import ModelSpec
+
+
+class ModelDescription(msgspec.Struct, frozen=True):
+    """A model as its metadata tells it: the signature of the version asked for, and all versions served."""
+
+    spec: ModelSpec
+    versions: tuple[int, ...]
+
+
+Described = Callable[[ModelDescription | GatewayError], None]
+
+
+class InferenceService(Protocol):
+    """The gateway as a frontend sees it. Never blocks; errors come through the callbacks."""
+
+    def infer(self, request: InferRequest, done: Done) -> Ticket | None:
+        """Runs a request; calls `done` exactly once, perhaps before returning (then None is returned).
+
+        The request's `lease` is taken over: released when nothing needs the inputs any more.
+        """
+
+    def refused(self, protocol: str, error: GatewayError) -> None:
+        """Must be told of a request that was not understood, so that it leaves a record too."""
+
+    def describe(self, model: str, version: int, described: Described) -> None:
+        """Tells a model's signature, loading it where only a worker can know; `version` 0 = latest."""
+
+    def is_live(self) -> bool:
+        """True while this process can answer at all."""
+
+    def is_ready(self) -> bool:
+        """True while new requests are welcome: false before the first snapshot and in a drain."""
+
+    def is_model_ready(self, model: str, version: int) -> bool:
+        """True if a request for it could be answered, loaded or not; raises ModelNotFound."""

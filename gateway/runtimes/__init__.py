@@ -1,0 +1,1 @@
+"""Engines, imported by name inside workers only; what each must offer is `contract.py`."""

@@ -1,0 +1,11 @@
+"""Processes that host models, and the channels to them.
+
+zygote      a forkserver with numpy and the engines imported: no session, no thread
+child       main() of a worker: load, run batches, report; the only place an engine lives
+supervisor  the controller's side: keeps a zygote, forks workers, notices deaths
+channel     a front's side: batches out, replies in, over one SOCK_SEQPACKET pair per worker
+frames      the data channel's binary layout | arena: shared memory for large tensors
+messages    the control channel between controller and worker
+
+Never imports a web server; replies of a worker are validated as if it were hostile.
+"""

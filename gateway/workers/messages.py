@@ -1,0 +1,68 @@
+"""Controller and worker talk in msgpack of these tagged types over a SOCK_SEQPACKET pair.
+
+One message a packet; a `Connect` packet carries the descriptor of a data channel (SCM_RIGHTS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.core.model import ModelSpec
+
+# ---- controller to worker -----------------------------------------------------------------------
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Load one model version; answered by Loaded or LoadFailed.
+
+    `runtime` is "package.module:Class"; `path` the version's folder. `spec` may be incomplete
+    (`inputs` or `outputs` empty, see `max_batch_known`): the runtime completes it from the file.
+    """
+
+    runtime: str
+    path: str
+    spec: ModelSpec
+    max_batch_known: bool = False
+    default_max_batch_size: int = 64
+    options: Mapping[str, str] = {}
+
+
+class Connect(msgspec.Struct, frozen=True, tag="connect"):
+    """A data channel of a front comes with this packet; `generation` must stand in its every frame."""
+
+    front: int
+    generation: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Finish the batch in hand, answer it, exit 0."""
+
+
+ToWorker = Load | Connect | Stop
+
+# ---- worker to controller -----------------------------------------------------------------------
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start."""
+
+    spec: ModelSpec
+    phases_s: Mapping[str, float]
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
+    """The engine refused the model; `error` is one line without paths."""
+
+    error: str
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """Still alive (its own thread, so also during a long run); `busy_s` is the age of the batch in hand."""
+
+    busy_s: float
+    executed: int
+
+
+FromWorker = Loaded | LoadFailed | Beat
