@@ -1,0 +1,163 @@
+"""The configuration: every package's settings in one frozen value, from file, environment and flags.
+
+Later sources win: defaults, the TOML file, `GATEWAY_<SECTION>__<KEY>` variables, flags. The field
+descriptions are the reference; `gateway serve --help` and errors quote them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from gateway.control.settings import ServerSettings
+from gateway.repository.settings import RepositorySettings
+from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.settings import TelemetrySettings
+from gateway.wire.settings import WireSettings
+from gateway.wire.tls import TlsSettings
+from gateway.workers.settings import WorkerSettings
+
+_PREFIX = "GATEWAY_"
+
+
+class GatewayConfig(BaseModel):
+    """Everything an operator can set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    tls: TlsSettings | None = None
+    repository: RepositorySettings = Field(default_factory=RepositorySettings)
+    workers: WorkerSettings = Field(default_factory=WorkerSettings)
+    scheduling: SchedulingSettings = Field(default_factory=SchedulingSettings)
+    wire: WireSettings = Field(default_factory=WireSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; one line per fault: key, value, what is permitted."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+Tree = dict[str, Any]
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> GatewayConfig:
+    """Builds the configuration; `flags` maps "section.key" to a value, None meaning not given.
+
+    Raises ConfigError with every fault at once.
+    """
+    tree = _from_file(file) if file is not None else {}
+    _merge(tree, _from_environment(os.environ if environment is None else environment))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            section, _, name = key.partition(".")
+            tree.setdefault(section, {})[name] = value
+    return validate(tree)
+
+
+def validate(tree: Mapping[str, Any]) -> GatewayConfig:
+    """The configuration of a tree of sections; raises ConfigError."""
+    try:
+        return GatewayConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError([_fault(detail) for detail in error.errors()]) from None
+
+
+def _from_file(file: Path) -> Tree:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{file}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file}: {error}"]) from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> Tree:
+    """GATEWAY_WIRE__MAX_BODY_BYTES=1000 is wire.max_body_bytes; values are JSON, or plain text."""
+    tree: Tree = {}
+    for name, text in environment.items():
+        section, separator, key = name.removeprefix(_PREFIX).partition("__")
+        if name.startswith(_PREFIX) and separator:
+            tree.setdefault(section.lower(), {})[key.lower()] = _value(text)
+    return tree
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merge(base: Tree, over: Tree) -> None:
+    for section, values in over.items():
+        if isinstance(base.get(section), dict):
+            base[section].update(values)
+        else:
+            base[section] = values
+
+
+def _fault(detail: ErrorDetails) -> str:
+    path = [str(part) for part in detail["loc"]]
+    key = ".".join(path)
+    if detail["type"] == "extra_forbidden":
+        return f"{key} = {detail['input']!r}: unknown key; {_known_keys(path[:-1])}"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    field = _field(path)
+    told = f" ({field.description})" if field is not None and field.description else ""
+    return f"{key} = {detail['input']!r}: {_permitted(field) or detail['msg']}{told}"
+
+
+def _known_keys(path: list[str]) -> str:
+    model: Any = GatewayConfig
+    for part in path:
+        model = _model_of(model.model_fields[part])
+    return f"[{'.'.join(path) or 'top level'}] knows {', '.join(model.model_fields)}"
+
+
+def _field(path: list[str]) -> FieldInfo | None:
+    model: Any = GatewayConfig
+    field: FieldInfo | None = None
+    for part in path:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return field
+        field = fields[part]
+        model = _model_of(field)
+    return field
+
+
+def _model_of(field: FieldInfo) -> Any:
+    annotation: Any = field.annotation
+    for option in getattr(annotation, "__args__", ()):
+        if hasattr(option, "model_fields"):
+            return option
+    return annotation
+
+
+def _permitted(field: FieldInfo | None) -> str:
+    """The permitted type and range, as far as the field's own constraints tell."""
+    if field is None:
+        return ""
+    bounds = []
+    for constraint in field.metadata:
+        for name, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
+            if hasattr(constraint, name):
+                bounds.append(f"{words} {getattr(constraint, name)}")
+    kind = getattr(field.annotation, "__name__", "")
+    return f"must be {kind} {' and '.join(bounds)}".rstrip() if bounds else ""

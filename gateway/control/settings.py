@@ -1,0 +1,52 @@
+"""Which processes there are, where they listen, and how they stop."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ServerSettings(BaseModel):
+    """[server] Addresses, processes and shutdown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("model-gateway", min_length=1, max_length=128, description="Name in server metadata.")
+    host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback see insecure_dev.")
+    http_port: int = Field(8000, ge=0, le=65_535, description="REST and gRPC; 0 picks a free one.")
+    grpc_port: int = Field(8001, ge=0, le=65_535, description="REST and gRPC too, where Triton's are.")
+    metrics_port: int = Field(8002, ge=0, le=65_535, description="Prometheus metrics.")
+    fronts: int | Literal["auto"] = Field(
+        1, description="Data-plane processes: 1 to 64, or auto for half the cores (at least one)."
+    )
+    pre_drain_s: float = Field(
+        0.0, ge=0, le=600, description="Time not ready but still accepting, so that balancers look away."
+    )
+    drain_timeout_s: float = Field(20.0, ge=0, le=3600, description="Time for requests under way to finish.")
+    insecure_dev: bool = Field(False, description="Serve without authentication, on any address.")
+
+    @model_validator(mode="after")
+    def _refuse_open_doors(self) -> ServerSettings:
+        if isinstance(self.fronts, int) and not 1 <= self.fronts <= 64:
+            raise ValueError(f"server.fronts = {self.fronts}: must be 1 to 64, or auto")
+        if not is_loopback(self.host) and not self.insecure_dev:
+            raise ValueError(
+                f"server.host = {self.host}: beyond loopback an authentication plugin is needed and none "
+                "is configured; --insecure-dev serves everybody without one"
+            )
+        fixed = [port for port in (self.http_port, self.grpc_port, self.metrics_port) if port]
+        if len(set(fixed)) != len(fixed):
+            raise ValueError("server.http_port, grpc_port and metrics_port must differ")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can connect to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,221 @@
+"""A request's life in the front, from decoded to answered.
+
+DESIGN: with no policy plugin a request passes through one function, one dict lookup and one queue;
+there is no coroutine in it. A record is made when the request is closed, whatever closed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.control.messages import Activate
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
+from gateway.core.messages import Done, InferRequest
+from gateway.core.model import ModelSpec
+from gateway.core.records import RequestRecord
+from gateway.pipeline.catalogue import Catalogue, VersionSlot
+from gateway.pipeline.service import Described, ModelDescription
+from gateway.scheduling.pending import Pending
+from gateway.scheduling.settings import SchedulingSettings
+
+Record = Callable[[RequestRecord], None]
+
+
+class Pipeline:
+    """The gateway as the frontends see it (`InferenceService`), over one catalogue."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        settings: SchedulingSettings,
+        clock: Clock,
+        record: Record,
+        activate: Callable[[Activate], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._route = catalogue.route
+        self._settings = settings
+        self._default_timeout_s = settings.default_timeout_s
+        self._clock = clock
+        self._record = record
+        self._activate = activate
+        self._busy: set[VersionSlot] = set()
+        self._is_draining = False
+
+    # ---- a request's life -----------------------------------------------------------------------
+
+    def infer(self, request: InferRequest, done: Done) -> Pending | None:
+        """Runs a request; see InferenceService."""
+        now = self._clock()
+        deadline = min(request.deadline, now + self._default_timeout_s)
+        pending = Pending(request, done, self._closed, now, deadline)
+        slot = self._route((request.model, request.version))
+        if slot is None:
+            pending.fail(self._unknown(request.model, request.version))
+            return None
+        pending.version = slot.key.version
+        if slot.successor is not None and not request.version:
+            self._ask_for(slot.successor)
+        self._busy.add(slot)
+        try:
+            if slot.hot is not None:
+                slot.hot.add(pending)
+            else:
+                self._wait_for(slot, pending, now)
+        except GatewayError as error:
+            pending.fail(error)
+            return None
+        return pending
+
+    def _wait_for(self, slot: VersionSlot, pending: Pending, now: float) -> None:
+        """Lets a request wait for its model; raises what would have refused it anyway."""
+        self._refuse_failing(slot, now)
+        pending.is_cold = True
+        slot.waiters.add(pending, lambda: self._enter(slot, pending), now)
+        self._ask_for(slot)
+
+    def _enter(self, slot: VersionSlot, pending: Pending) -> None:
+        try:
+            assert slot.hot is not None
+            slot.hot.add(pending)
+        except GatewayError as error:
+            pending.fail(error)
+
+    def _ask_for(self, slot: VersionSlot) -> None:
+        if slot.is_asked_for or slot.is_failing(self._clock()):
+            return
+        slot.is_asked_for = True
+        self._activate(Activate(slot.key, self._settings.cold_wait_s))
+
+    def _refuse_failing(self, slot: VersionSlot, now: float) -> None:
+        if slot.is_failing(now):
+            reason = slot.broken or slot.view.reason
+            raise ModelUnavailable(
+                f"model '{slot.key.name}' version {slot.key.version} cannot be loaded: {reason}",
+                retry_after_s=max(slot.retry_at - now, 1.0),
+            )
+
+    def _unknown(self, model: str, version: int) -> GatewayError:
+        broken = self._catalogue.broken(model)
+        if broken:
+            return ModelUnavailable(f"model '{model}' cannot be served: {broken}", retry_after_s=30.0)
+        if version:
+            return ModelNotFound(f"Request for unknown model: '{model}' version {version} is not found")
+        if self._catalogue.knows(model):
+            return ModelNotFound(f"Request for unknown model: '{model}' has no available versions")
+        return ModelNotFound(f"Request for unknown model: '{model}' is not found")
+
+    def _closed(self, pending: Pending, error: GatewayError | None) -> None:
+        """Makes the request's one record."""
+        reason = None if error is None else error.reason
+        request = pending.request
+        is_known = reason is not Reason.NOT_FOUND
+        self._record(
+            RequestRecord(
+                request.model if is_known else "",
+                pending.version if is_known else 0,
+                request.protocol,
+                reason,
+                self._clock() - pending.arrived,
+                pending.sent - pending.arrived if pending.sent else 0.0,
+                pending.compute_s,
+                pending.plan.rows if pending.sent else 0,
+                pending.batch_rows,
+                pending.is_cold,
+            )
+        )
+
+    def refused(self, protocol: str, error: GatewayError) -> None:
+        """Records a request that was not understood."""
+        self._record(RequestRecord("", 0, protocol, error.reason, 0.0))
+
+    # ---- what is there --------------------------------------------------------------------------
+
+    def describe(self, model: str, version: int, described: Described) -> None:
+        """Tells a model's signature; see InferenceService."""
+        slot = self._route((model, version))
+        if slot is None:
+            described(self._unknown(model, version))
+            return
+        if slot.spec is not None and slot.spec.inputs:
+            described(self._description(slot.spec))
+            return
+        now = self._clock()
+        asking = _Asking(described, now + self._default_timeout_s)
+        try:
+            self._refuse_failing(slot, now)
+            slot.waiters.add(asking, lambda: asking.tell(self._description(_known(slot))), now)
+        except GatewayError as error:
+            asking.fail(error)
+            return
+        self._busy.add(slot)
+        self._ask_for(slot)
+
+    def _description(self, spec: ModelSpec) -> ModelDescription:
+        return ModelDescription(spec, self._catalogue.versions(spec.name))
+
+    def is_live(self) -> bool:
+        """True: whoever runs this can answer."""
+        return True
+
+    def is_ready(self) -> bool:
+        """True from the first complete snapshot until the drain."""
+        return self._catalogue.is_complete and not self._is_draining
+
+    def is_model_ready(self, model: str, version: int) -> bool:
+        """True if a request could be answered, be it after a load; raises ModelNotFound."""
+        slot = self._route((model, version))
+        if slot is None:
+            error = self._unknown(model, version)
+            if isinstance(error, ModelNotFound):
+                raise error
+            return False
+        return not self._is_draining and not slot.is_failing(self._clock())
+
+    def drain(self) -> None:
+        """From now on the gateway says that it is not ready; requests are still answered."""
+        self._is_draining = True
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Must be called every few hundredths of a second; costs nothing where nothing waits."""
+        for slot in list(self._busy):
+            if len(slot.waiters):
+                slot.waiters.sweep(now)
+            is_idle = not len(slot.waiters)
+            if slot.queue is not None:
+                slot.queue.sweep(now)
+                waiting, in_flight, _ = slot.queue.statistics()
+                is_idle = is_idle and not waiting and not in_flight
+            if is_idle:
+                self._busy.discard(slot)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no request is under way."""
+        return not self._busy
+
+
+class _Asking:
+    """Somebody who waits for a model's signature."""
+
+    def __init__(self, described: Described, deadline: float) -> None:
+        self._described = described
+        self.deadline = deadline
+        self.is_open = True
+
+    def tell(self, description: ModelDescription) -> None:
+        self.is_open = False
+        self._described(description)
+
+    def fail(self, error: GatewayError) -> None:
+        self.is_open = False
+        self._described(error)
+
+
+def _known(slot: VersionSlot) -> ModelSpec:
+    spec = slot.spec
+    assert spec is not None, "a slot whose waiters go on has an instance, and so a signature"
+    return spec

@@ -1,0 +1,389 @@
+"""The actor of one model version in a front: requests in, batches out, answers back.
+
+DESIGN: everything runs on the front's event loop, in callbacks, without tasks. A request that meets
+an idle instance is sent at the end of the loop's turn it arrived in (`call_soon`): requests read from
+other sockets in the same turn then share its batch, at no cost in latency. While all instances are
+busy requests gather, and the next answer takes as many as fit. Two batches may be in a worker at a
+time, so that it finds the next one waiting when it answers.
+
+A worker answers in order, so when it dies the oldest batch is to blame: its members run again one by
+one, each at most once more; members of later batches were not started and run again as they were.
+A batch whose run raised is halved until the request to blame is alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import NamedTuple, Protocol
+
+from gateway.core.clock import Clock
+from gateway.core.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    ModelFailed,
+    Overloaded,
+)
+from gateway.core.messages import Lease
+from gateway.core.model import ModelSpec
+from gateway.core.tensor import Buffer
+from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
+from gateway.scheduling.pending import Compat, Pending
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.settings import SchedulingSettings
+from gateway.scheduling.signature import Signatures
+from gateway.scheduling.splitting import Output, split, whole
+
+
+class Link(Protocol):
+    """A way to one instance. Answers come to the queue's `on_reply`, `on_error`, `on_lost`, in order."""
+
+    worker: int
+
+    def send(
+        self,
+        batch_id: int,
+        rows: int,
+        inputs: Sequence[tuple[tuple[int, ...], Sequence[Buffer]]],
+        outputs: tuple[int, ...],
+    ) -> None:
+        """Sends a batch: per input its whole shape and the buffers to lay one after the other."""
+
+
+class Timer(Protocol):
+    """What an event loop gives for a later call."""
+
+    def cancel(self) -> None:
+        """The call is not made."""
+
+
+class Loop(Protocol):
+    """The two calls of an event loop that a queue needs."""
+
+    def call_soon(self, callback: Callable[[], object]) -> object:
+        """After the I/O of this turn."""
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """In `delay` seconds."""
+
+
+class _Slot:
+    """An instance as the queue sees it. Invariant: len(batches) <= batches_in_flight; oldest first.
+
+    `on_idle` is set once the instance is to leave: nothing more is sent, and it is called when the
+    last batch is answered.
+    """
+
+    __slots__ = ("batches", "link", "on_idle")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.batches: dict[int, list[Pending]] = {}
+        self.on_idle: Callable[[], None] | None = None
+
+
+class QueueStatistics(NamedTuple):
+    """What waits and runs now."""
+
+    waiting: int
+    in_flight: int
+    instances: int
+
+
+class ModelQueue:
+    """Owns everything waiting or running for one model version in this front."""
+
+    def __init__(
+        self, spec: ModelSpec, settings: SchedulingSettings, loop: Loop, clock: Clock, poison: PoisonList
+    ) -> None:
+        self.spec = spec
+        self._signatures = Signatures(spec)
+        self._settings = settings
+        self._loop = loop
+        self._clock = clock
+        self._poison = poison
+        self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
+        self._slots: dict[int, _Slot] = {}
+        # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
+        self._lanes: dict[Compat, Lane] = {}
+        self._again: deque[list[Pending]] = deque()
+        self._waiting = 0
+        self._is_pump_due = False
+        self._next_batch = 1
+        self._delay: Timer | None = None
+
+    # ---- requests in ----------------------------------------------------------------------------
+
+    def add(self, pending: Pending) -> None:
+        """Admits a request; raises InvalidInput, Overloaded or ModelFailed (a known poison)."""
+        request = pending.request
+        pending.plan = plan = self._signatures.plan(request)
+        if self._waiting >= self._settings.max_queue_requests:
+            self._forget_closed()
+            if self._waiting >= self._settings.max_queue_requests:
+                raise Overloaded("Exceeds maximum queue size", retry_after_s=1.0)
+        if self._poison.contains(request, pending.arrived):
+            raise ModelFailed("this input has made the model's process die, it is refused for a while")
+        lane = self._lanes.get(plan.compat)
+        if lane is None:
+            lane = self._lanes[plan.compat] = deque()
+        lane.append(pending)
+        self._waiting += 1
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._pump)
+
+    # ---- instances ------------------------------------------------------------------------------
+
+    @property
+    def has_instances(self) -> bool:
+        """True while a batch could be sent now or after an answer."""
+        return any(slot.on_idle is None for slot in self._slots.values())
+
+    def attach(self, link: Link) -> None:
+        """An instance is there; whatever waits may use it at once."""
+        self._slots[link.worker] = _Slot(link)
+        self._pump_soon()
+
+    def detach(self, worker: int, on_idle: Callable[[], None]) -> None:
+        """Nothing more goes to this instance; `on_idle` is called when it has answered everything."""
+        slot = self._slots.get(worker)
+        if slot is None:
+            on_idle()
+            return
+        slot.on_idle = on_idle
+        self._let_go(slot)
+
+    def _let_go(self, slot: _Slot) -> None:
+        if slot.on_idle is not None and not slot.batches:
+            del self._slots[slot.link.worker]
+            slot.on_idle()
+
+    # ---- batches out ----------------------------------------------------------------------------
+
+    def _pump_soon(self) -> None:
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Sends batches while an instance has room and something is due."""
+        self._is_pump_due = False
+        while self._waiting or self._again:
+            slot = self._free_slot()
+            if slot is None:
+                return
+            members = self._next_members()
+            if not members:
+                return
+            self._send(slot, members)
+
+    def _free_slot(self) -> _Slot | None:
+        """The instance with the fewest batches, if it may take one more."""
+        best: _Slot | None = None
+        fewest = self._settings.batches_in_flight
+        for slot in self._slots.values():
+            if len(slot.batches) < fewest and slot.on_idle is None:
+                best, fewest = slot, len(slot.batches)
+        return best
+
+    def _next_members(self) -> list[Pending]:
+        while self._again:
+            members = open_only(self._again.popleft())
+            if members:
+                return members
+        while self._lanes:
+            lane = oldest_lane(self._lanes)
+            assert lane is not None
+            members = self._take(lane)
+            if members:
+                return members
+            if lane:
+                return []  # not due yet; the timer is set
+        return []
+
+    def _take(self, lane: Lane) -> list[Pending]:
+        """What of `lane` is due now; an emptied lane is removed."""
+        limit = self._max_rows
+        policy = self.spec.batching
+        if limit and (policy.max_queue_delay_s or policy.preferred_sizes):
+            rows = sum(waiting.plan.rows for waiting in lane if waiting.is_open)
+            now = self._clock()
+            decision = decide(now, rows, lane[0].arrived, policy, limit)
+            if not decision.rows and decision.wake_at < inf and rows:
+                self._wake_in(decision.wake_at - now)
+                return []
+            limit = decision.rows
+        before = len(lane)
+        compat = lane[0].plan.compat
+        members = take(lane, limit)
+        self._waiting -= before - len(lane)
+        if not lane:
+            del self._lanes[compat]
+        return members
+
+    def _wake_in(self, delay_s: float) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+        self._delay = self._loop.call_later(max(delay_s, 0.0), self._pump)
+
+    def _send(self, slot: _Slot, members: list[Pending]) -> None:
+        batch_id = self._next_batch
+        self._next_batch = batch_id + 1
+        now = self._clock()
+        plan = members[0].plan
+        rows = 0
+        for member in members:
+            rows += member.plan.rows
+            member.sent = now
+            member.in_batch = True
+        for member in members:
+            member.batch_rows = rows
+        slot.batches[batch_id] = members
+        inputs = []
+        for place in range(len(plan.order)):
+            parts = [member.request.inputs[member.plan.order[place]].data for member in members]
+            shape = members[0].request.inputs[plan.order[place]].shape
+            if len(members) > 1:
+                shape = (rows, *shape[1:])
+            inputs.append((shape, parts))
+        try:
+            slot.link.send(batch_id, rows, inputs, plan.outputs)
+        except GatewayError as error:
+            del slot.batches[batch_id]
+            _fail(members, error)
+
+    # ---- answers back ---------------------------------------------------------------------------
+
+    def on_reply(
+        self,
+        link: Link,
+        batch_id: int,
+        outputs: Sequence[Output],
+        compute_ns: int,
+        lease: Lease | None,
+    ) -> None:
+        """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
+        members = self._finished(link, batch_id)
+        compute_s = compute_ns * 1e-9
+        if len(members) == 1:
+            only = members[0]
+            only.compute_s = compute_s
+            only.answer(whole(self.spec, only, outputs, lease))
+            only.leave_batch()
+        else:
+            for member, response in zip(members, split(self.spec, members, outputs, lease), strict=True):
+                member.compute_s = compute_s
+                member.answer(response)
+                member.leave_batch()
+            if lease is not None:
+                lease.release()
+        if self._waiting or self._again:
+            self._pump_soon()
+
+    def on_error(self, link: Link, batch_id: int, error: GatewayError) -> None:
+        """A batch's run was refused or raised: alone it is the caller's error, else it is halved."""
+        members = self._finished(link, batch_id)
+        for member in members:
+            member.leave_batch()
+        still_open = open_only(members)
+        if len(members) == 1:
+            _fail(still_open, error)
+        else:
+            self._again.extend(half for half in halves(still_open) if half)
+        self._pump_soon()
+
+    def on_lost(self, link: Link) -> None:
+        """The worker is gone: the batch it was running gets a strike, all it had runs again."""
+        slot = self._slots.pop(link.worker, None)
+        if slot is None:
+            return
+        batches = list(slot.batches.values())
+        slot.batches.clear()
+        for members in batches:
+            for member in members:
+                member.leave_batch()
+        now = self._clock()
+        for member in open_only(batches[0]) if batches else ():
+            self._strike(member, now)
+        self._again.extend(group for members in batches[1:] if (group := open_only(members)))
+        if slot.on_idle is not None:
+            slot.on_idle()
+        self._pump_soon()
+
+    def _strike(self, member: Pending, now: float) -> None:
+        member.strikes += 1
+        if member.strikes >= 2:
+            self._poison.add(member.request, now)
+            member.fail(ModelFailed("the model's process died twice while running this request"))
+        else:
+            self._again.append([member])
+
+    def _finished(self, link: Link, batch_id: int) -> list[Pending]:
+        slot = self._slots[link.worker]
+        members = slot.batches.pop(batch_id)
+        if slot.on_idle is not None:
+            self._let_go(slot)
+        return members
+
+    # ---- time and trouble -----------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Must be called every few hundredths of a second: fails what is over its deadline."""
+        for lane in self._lanes.values():
+            for member in lane:
+                if member.is_open and member.deadline <= now:
+                    member.fail(DeadlineExceeded("Request timeout expired"))
+        for group in self._again:
+            _expire(group, now)
+        for slot in self._slots.values():
+            for members in slot.batches.values():
+                _expire(members, now)
+        self._forget_closed()
+
+    def fail_waiting(self, error: GatewayError) -> None:
+        """Fails everything not in a worker with one cause."""
+        for lane in self._lanes.values():
+            _fail(list(lane), error)
+        for group in self._again:
+            _fail(group, error)
+        self._lanes.clear()
+        self._again.clear()
+        self._waiting = 0
+
+    def _forget_closed(self) -> None:
+        """Drops cancelled and expired requests from the lanes, so that they hold no memory."""
+        for compat, lane in list(self._lanes.items()):
+            if all(member.is_open for member in lane):
+                continue
+            kept = deque(member for member in lane if member.is_open)
+            self._waiting -= len(lane) - len(kept)
+            if kept:
+                self._lanes[compat] = kept
+            else:
+                del self._lanes[compat]
+
+    def statistics(self) -> QueueStatistics:
+        """What waits and runs now."""
+        in_flight = sum(len(members) for slot in self._slots.values() for members in slot.batches.values())
+        return QueueStatistics(self._waiting + sum(map(len, self._again)), in_flight, len(self._slots))
+
+    def check(self) -> None:
+        """Asserts the invariants; for tests."""
+        assert all(self._lanes.values())
+        assert self._waiting == sum(map(len, self._lanes.values()))
+        for slot in self._slots.values():
+            assert len(slot.batches) <= self._settings.batches_in_flight
+
+
+def _fail(members: Sequence[Pending], error: GatewayError) -> None:
+    for member in members:
+        member.in_batch = False
+        member.fail(error)
+
+
+def _expire(members: Sequence[Pending], now: float) -> None:
+    for member in members:
+        if member.is_open and member.deadline <= now:
+            member.fail(DeadlineExceeded("Request timeout expired"))

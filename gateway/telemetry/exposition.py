@@ -1,0 +1,144 @@
+"""Prometheus text of what all fronts counted and what the controller knows; names are a public contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.telemetry.counters import Histogram, Merged
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# Cold starts take tens of milliseconds here; the bounds resolve that.
+LOAD_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_REQUEST = ("model", "version", "protocol")
+_MODEL = ("model", "version")
+
+
+class LoadSeries(msgspec.Struct):
+    """Loads of one model version: their results, and each phase's durations."""
+
+    model: str
+    version: int
+    results: dict[str, int]
+    phases: dict[str, Histogram]
+
+
+class ControlFacts(Protocol):
+    """What the controller itself counts."""
+
+    def loads(self) -> Iterable[LoadSeries]:
+        """Loads by model version."""
+
+    def restarts(self) -> Mapping[tuple[str, int], int]:
+        """Workers that died, by model version."""
+
+    def states(self) -> Mapping[tuple[str, int], str]:
+        """The state of each served version."""
+
+    def process_restarts(self) -> Mapping[str, int]:
+        """Deaths of fronts and zygotes, by kind."""
+
+
+def render(merged: Merged, facts: ControlFacts) -> bytes:
+    """The whole page."""
+    registry = CollectorRegistry()
+    registry.register(_Page(merged, facts))
+    return generate_latest(registry)
+
+
+class _Page(Collector):
+    def __init__(self, merged: Merged, facts: ControlFacts) -> None:
+        self._merged = merged
+        self._facts = facts
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _requests(self._merged)
+        yield from _gauges(self._merged)
+        yield from _loads(self._facts)
+
+
+def _requests(merged: Merged) -> Iterable[Metric]:
+    requests = CounterMetricFamily(
+        "gateway_requests", "Inference requests by outcome.", labels=(*_REQUEST, "outcome")
+    )
+    cold = CounterMetricFamily(
+        "gateway_cold_requests", "Requests that waited for their model to load.", labels=_REQUEST
+    )
+    families = {
+        "duration": HistogramMetricFamily(
+            "gateway_request_duration_seconds", "From decoded to answered.", labels=_REQUEST
+        ),
+        "queue": HistogramMetricFamily(
+            "gateway_queue_duration_seconds", "From admission to being sent to a worker.", labels=_REQUEST
+        ),
+        "compute": HistogramMetricFamily(
+            "gateway_compute_duration_seconds", "Run time of the batch in the engine.", labels=_REQUEST
+        ),
+        "batch_rows": HistogramMetricFamily(
+            "gateway_batch_rows", "Rows of the batch a request ran in.", labels=_REQUEST
+        ),
+    }
+    for series in merged.series():
+        labels = [series.model, str(series.version), series.protocol]
+        for outcome, count in sorted(series.outcomes.items()):
+            requests.add_metric([*labels, outcome], count)
+        cold.add_metric(labels, series.cold)
+        for name, family in families.items():
+            _add_histogram(family, labels, getattr(series, name))
+    return [requests, cold, *families.values()]
+
+
+def _gauges(merged: Merged) -> Iterable[Metric]:
+    waiting = GaugeMetricFamily("gateway_queue_depth", "Requests waiting now.", labels=_MODEL)
+    in_flight = GaugeMetricFamily("gateway_in_flight", "Requests in workers now.", labels=_MODEL)
+    for depth in merged.queues():
+        labels = [depth.model, str(depth.version)]
+        waiting.add_metric(labels, depth.waiting)
+        in_flight.add_metric(labels, depth.in_flight)
+    connections = GaugeMetricFamily("gateway_connections", "Open client connections.")
+    connections.add_metric([], merged.connections())
+    return [waiting, in_flight, connections]
+
+
+def _loads(facts: ControlFacts) -> Iterable[Metric]:
+    loads = CounterMetricFamily("gateway_model_loads", "Loads by result.", labels=(*_MODEL, "result"))
+    phases = HistogramMetricFamily(
+        "gateway_cold_start_phase_seconds", "Parts of a cold start.", labels=(*_MODEL, "phase")
+    )
+    for load in facts.loads():
+        labels = [load.model, str(load.version)]
+        for result, count in sorted(load.results.items()):
+            loads.add_metric([*labels, result], count)
+        for phase, histogram in sorted(load.phases.items()):
+            _add_histogram(phases, [*labels, phase], histogram)
+    restarts = CounterMetricFamily("gateway_worker_restarts", "Workers that died.", labels=_MODEL)
+    for (model, version), count in sorted(facts.restarts().items()):
+        restarts.add_metric([model, str(version)], count)
+    processes = CounterMetricFamily(
+        "gateway_process_restarts", "Fronts and zygotes that died.", labels=("kind",)
+    )
+    for kind, count in sorted(facts.process_restarts().items()):
+        processes.add_metric([kind], count)
+    state = GaugeMetricFamily(
+        "gateway_model_state", "1 for the state a version is in.", labels=(*_MODEL, "state")
+    )
+    for (model, version), name in sorted(facts.states().items()):
+        state.add_metric([model, str(version), name], 1)
+    return [loads, phases, restarts, processes, state]
+
+
+def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip([*map(repr, histogram.bounds), "+Inf"], histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    family.add_metric(labels, buckets, histogram.total)

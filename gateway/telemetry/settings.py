@@ -1,0 +1,14 @@
+"""What is told about requests, and to whom."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TelemetrySettings(BaseModel):
+    """[telemetry] Metrics and logs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    access_log: bool = Field(False, description="Write one JSON line per request to standard output.")
+    flush_s: float = Field(1.0, ge=0.05, le=60, description="Interval at which fronts hand over counters.")

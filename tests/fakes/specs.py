@@ -1,0 +1,53 @@
+"""Model specs and requests for tests."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from gateway.core.dtypes import DType
+from gateway.core.messages import InferRequest, Lease
+from gateway.core.model import BatchPolicy, ModelSpec
+from gateway.core.tensor import Tensor, TensorSpec
+
+
+def doubling_spec(
+    *, max_batch_size: int = 8, policy: BatchPolicy | None = None, width: int = 2, version: int = 1
+) -> ModelSpec:
+    """FP32 x [width] in, FP32 y [width] out."""
+    return ModelSpec(
+        "double",
+        version,
+        "fake",
+        "fake",
+        (TensorSpec("x", DType.FP32, (width,)),),
+        (TensorSpec("y", DType.FP32, (width,)),),
+        max_batch_size=max_batch_size,
+        batching=policy or BatchPolicy(),
+    )
+
+
+def row_request(
+    value: float, *, rows: int = 1, width: int = 2, deadline: float = inf, lease: Lease | None = None
+) -> InferRequest:
+    """A request whose every element is `value`."""
+    data = np.full((rows, width), value, "<f4").tobytes()
+    return InferRequest(
+        "double", 0, (Tensor("x", DType.FP32, (rows, width), data),), deadline=deadline, lease=lease
+    )
+
+
+class CountedLease:
+    """A lease that knows its holds."""
+
+    def __init__(self) -> None:
+        self.holds = 1
+
+    def hold(self) -> None:
+        assert self.holds > 0
+        self.holds += 1
+
+    def release(self) -> None:
+        self.holds -= 1
+        assert self.holds >= 0

@@ -1,0 +1,315 @@
+import random
+from math import inf
+
+import numpy as np
+import pytest
+
+from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, Overloaded, Reason
+from gateway.core.messages import InferRequest, InferResponse
+from gateway.core.model import BatchPolicy
+from gateway.scheduling.pending import Pending
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.settings import SchedulingSettings
+from tests.fakes.links import FakeLink
+from tests.fakes.loop import FakeClock, FakeLoop
+from tests.fakes.specs import CountedLease, doubling_spec, row_request
+
+
+class Bench:
+    """A queue, its clock, and what every caller was told."""
+
+    def __init__(
+        self, *, policy: BatchPolicy | None = None, max_batch_size: int = 8, **settings: int
+    ) -> None:
+        self.clock = FakeClock()
+        self.loop = FakeLoop(self.clock)
+        self.poison = PoisonList(600.0)
+        self.queue = ModelQueue(
+            doubling_spec(max_batch_size=max_batch_size, policy=policy),
+            SchedulingSettings(**settings),
+            self.loop,
+            self.clock,
+            self.poison,
+        )
+        self.told: dict[float, list[InferResponse | GatewayError]] = {}
+        self.records: list[GatewayError | None] = []
+
+    def link(self, worker: int = 1) -> FakeLink:
+        link = FakeLink(worker, self.queue)
+        self.queue.attach(link)
+        self.loop.turn()
+        return link
+
+    def ask(self, value: float, *, request: InferRequest | None = None, deadline: float = inf) -> Pending:
+        told = self.told.setdefault(value, [])
+        pending = Pending(
+            request or row_request(value),
+            told.append,
+            lambda _, error: self.records.append(error),
+            self.clock.now,
+            deadline,
+        )
+        self.queue.add(pending)
+        return pending
+
+    def answers(self, value: float) -> list[float | str]:
+        """What the caller of `value` got: the first element of the output, or the reason."""
+        return [
+            answer.reason.value
+            if isinstance(answer, GatewayError)
+            else float(np.frombuffer(answer.outputs[0].data, "<f4")[0])
+            for answer in self.told[value]
+        ]
+
+
+def test_a_lone_request_goes_at_once() -> None:
+    bench = Bench()
+    link = bench.link()
+    bench.ask(3.0)
+    bench.loop.turn()
+    assert [batch.rows for batch in link.sent] == [1]
+    link.double()
+    assert bench.answers(3.0) == [6.0]
+
+
+def test_requests_of_one_turn_share_a_batch_and_the_rest_waits_for_an_answer() -> None:
+    bench = Bench(batches_in_flight=1)
+    link = bench.link()
+    for value in range(11):
+        bench.ask(float(value))
+    bench.loop.turn()
+    assert [batch.rows for batch in link.sent] == [8]
+    link.double()
+    bench.loop.turn()
+    assert [batch.rows for batch in link.sent] == [3]
+    link.double()
+    assert [bench.answers(float(value)) for value in range(11)] == [[2.0 * value] for value in range(11)]
+
+
+def test_rows_are_counted_not_requests() -> None:
+    bench = Bench()
+    link = bench.link()
+    for value, rows in ((1.0, 3), (2.0, 3), (3.0, 3)):
+        bench.ask(value, request=row_request(value, rows=rows))
+    bench.loop.turn()
+    assert [batch.rows for batch in link.sent] == [6, 3]
+
+
+def test_several_instances_share_the_load() -> None:
+    bench = Bench(batches_in_flight=1)
+    links = [bench.link(1), bench.link(2)]
+    for value in range(16):
+        bench.ask(float(value))
+    bench.loop.turn()
+    assert [len(link.sent) for link in links] == [1, 1]
+
+
+def test_waiting_for_company_ends_when_the_delay_is_over() -> None:
+    bench = Bench(policy=BatchPolicy(max_queue_delay_s=0.01))
+    link = bench.link()
+    bench.ask(1.0)
+    bench.loop.turn()
+    assert link.sent == []
+    bench.loop.run_until(bench.clock.now + 0.005)
+    bench.ask(2.0)
+    bench.loop.run_until(bench.clock.now + 0.006)
+    assert [batch.rows for batch in link.sent] == [2]
+
+
+def test_without_a_batch_axis_each_runs_alone() -> None:
+    bench = Bench(max_batch_size=0)
+    link = bench.link()
+    for value in (1.0, 2.0):
+        request = row_request(value)
+        flat = InferRequest("double", 0, (type(request.inputs[0])("x", 11, (2,), request.inputs[0].data),))
+        bench.ask(value, request=flat)
+    bench.loop.turn()
+    assert [batch.inputs[0][0] for batch in link.sent] == [(2,), (2,)]
+
+
+def test_a_raising_batch_is_halved_until_the_culprit_is_alone() -> None:
+    bench = Bench(batches_in_flight=1)
+    link = bench.link()
+    for value in range(8):
+        bench.ask(float(value))
+    runs = 0
+    bench.loop.turn()
+    while link.sent:
+        runs += 1
+        values = np.frombuffer(link.sent[0].inputs[0][1], "<f4")
+        if 5.0 in values:
+            link.refuse(ModelFailed("raised"))
+        else:
+            link.double()
+        bench.loop.turn()
+    assert bench.answers(5.0) == ["MODEL_FAILED"]
+    for value in {0, 1, 2, 3, 4, 6, 7}:
+        assert bench.answers(float(value)) == [2.0 * value]
+    assert runs <= 1 + 2 * 3
+
+
+def test_a_death_reruns_the_running_batch_one_by_one_and_the_next_as_it_was() -> None:
+    bench = Bench()
+    link = bench.link()
+    for value in range(8):
+        bench.ask(float(value))
+    bench.loop.turn()
+    bench.ask(8.0)
+    bench.ask(9.0)
+    bench.loop.turn()
+    assert [batch.rows for batch in link.sent] == [8, 2]
+    link.die()
+    successor = bench.link(2)
+    rows = []
+    while successor.sent:
+        rows.append(successor.double().rows)
+        bench.loop.turn()
+    assert rows == [1] * 8 + [2]
+    assert all(bench.answers(float(value)) == [2.0 * value] for value in range(10))
+
+
+def test_an_input_that_kills_twice_is_refused_and_remembered() -> None:
+    bench = Bench()
+    bench.ask(13.0)
+    for worker in (1, 2):
+        link = bench.link(worker)
+        assert len(link.sent) == 1
+        link.die()
+        bench.loop.turn()
+    assert bench.answers(13.0) == ["MODEL_FAILED"]
+    with pytest.raises(ModelFailed, match="refused for a while"):
+        bench.ask(13.0)
+    bench.ask(1.0)
+
+
+def test_expired_and_cancelled_requests_leave_the_queue() -> None:
+    bench = Bench(max_queue_requests=3)
+    bench.ask(1.0, deadline=bench.clock.now + 1.0)
+    cancelled = bench.ask(2.0)
+    bench.ask(3.0)
+    with pytest.raises(Overloaded, match="Exceeds maximum queue size"):
+        bench.ask(4.0)
+    cancelled.cancel()
+    bench.ask(4.0)
+    bench.clock.now += 2.0
+    bench.queue.sweep(bench.clock.now)
+    bench.queue.check()
+    assert bench.answers(1.0) == ["DEADLINE_EXCEEDED"]
+    link = bench.link()
+    assert [batch.rows for batch in link.sent] == [2]
+    assert bench.answers(2.0) == []
+
+
+def test_a_deadline_in_the_worker_is_told_at_once_and_the_late_answer_dropped() -> None:
+    bench = Bench()
+    link = bench.link()
+    lease = CountedLease()
+    bench.ask(1.0, request=row_request(1.0, lease=lease), deadline=bench.clock.now + 1.0)
+    bench.loop.turn()
+    bench.clock.now += 1.5
+    bench.queue.sweep(bench.clock.now)
+    assert bench.answers(1.0) == ["DEADLINE_EXCEEDED"]
+    assert lease.holds == 1, "the worker may still read the input"
+    link.double()
+    assert bench.answers(1.0) == ["DEADLINE_EXCEEDED"]
+    assert lease.holds == 0
+
+
+def test_detaching_waits_for_the_batches_under_way() -> None:
+    bench = Bench()
+    link = bench.link()
+    bench.ask(1.0)
+    bench.loop.turn()
+    idle: list[int] = []
+    bench.queue.detach(1, lambda: idle.append(1))
+    assert not bench.queue.has_instances
+    bench.ask(2.0)
+    bench.loop.turn()
+    assert len(link.sent) == 1
+    assert idle == []
+    link.double()
+    assert idle == [1]
+    bench.queue.detach(7, lambda: idle.append(7))
+    assert idle == [1, 7], "an instance that is not there is idle"
+
+
+def test_failing_those_who_wait_leaves_those_who_run() -> None:
+    bench = Bench(batches_in_flight=1, max_queue_requests=10)
+    link = bench.link()
+    bench.ask(1.0)
+    bench.loop.turn()
+    bench.ask(2.0)
+    bench.queue.fail_waiting(Overloaded("gone"))
+    link.double()
+    assert bench.answers(1.0) == [2.0]
+    assert bench.answers(2.0) == ["OVERLOADED"]
+    bench.queue.check()
+
+
+def test_bad_input_is_refused_before_it_waits() -> None:
+    bench = Bench()
+    with pytest.raises(InvalidInput):
+        bench.ask(1.0, request=row_request(1.0, width=3))
+    assert bench.queue.statistics().waiting == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_life_ends_each_request_once_with_its_own_answer(seed: int) -> None:
+    """30,000 requests a seed: random rows, deaths, errors, cancels, deadlines, instances."""
+    rng = random.Random(seed)
+    bench = Bench(max_queue_requests=64)
+    links: dict[int, FakeLink] = {}
+    workers = 0
+    asked: list[Pending] = []
+    leases: list[CountedLease] = []
+    for step in range(30_000):
+        bench.clock.now += rng.random() * 0.001
+        if len(links) < 2 and rng.random() < 0.2:
+            workers += 1
+            links[workers] = bench.link(workers)
+        lease = CountedLease()
+        try:
+            asked.append(
+                bench.ask(
+                    float(step),
+                    request=row_request(float(step), rows=rng.randint(1, 4), lease=lease),
+                    deadline=bench.clock.now + rng.choice([0.002, 1.0, inf]),
+                )
+            )
+            leases.append(lease)
+        except Overloaded:
+            del bench.told[float(step)]
+        event = rng.random()
+        if event < 0.05 and asked:
+            rng.choice(asked[-50:]).cancel()
+        elif event < 0.07:
+            bench.queue.sweep(bench.clock.now)
+        bench.loop.turn()
+        for worker, link in list(links.items()):
+            fate = rng.random()
+            if fate < 0.002:
+                link.die()
+                del links[worker]
+            elif fate < 0.01 and link.sent:
+                link.refuse(ModelFailed("raised"))
+            elif fate < 0.7 and link.sent:
+                link.double()
+        bench.loop.turn()
+        bench.queue.check()
+    links[0] = bench.link(0)
+    for _ in range(100_000):
+        if not any(link.sent for link in links.values()):
+            break
+        for link in links.values():
+            if link.sent:
+                link.double()
+        bench.loop.turn()
+    assert bench.queue.statistics()[:2] == (0, 0)
+    assert len(bench.records) == len(asked), "one record a request"
+    assert not any(pending.is_open for pending in asked)
+    assert all(lease.holds == 0 for lease in leases)
+    for value, answers in bench.told.items():
+        assert len(answers) <= 1
+        for answer in bench.answers(value):
+            assert answer == 2.0 * value or answer in {Reason.DEADLINE_EXCEEDED.value, "MODEL_FAILED"}

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from gateway.core.dtypes import DType
+from gateway.core.errors import InvalidInput
+from gateway.core.messages import InferRequest, RequestedOutput
+from gateway.core.model import ModelSpec
+from gateway.core.tensor import Tensor, TensorSpec
+from gateway.scheduling.signature import Signatures, make_plan
+
+SPEC = ModelSpec(
+    "pair",
+    1,
+    "fake",
+    "fake",
+    (TensorSpec("A", DType.INT32, (2,)), TensorSpec("B", DType.FP32, (-1, 3))),
+    (TensorSpec("SUM", DType.INT32, (2,)), TensorSpec("DIFF", DType.INT32, (2,))),
+    max_batch_size=4,
+)
+
+
+def tensor(name: str, dtype: DType, *shape: int) -> Tensor:
+    return Tensor(name, dtype, shape, bytes(int(np.prod(shape)) * 4))
+
+
+A = tensor("A", DType.INT32, 2, 2)
+B = tensor("B", DType.FP32, 2, 5, 3)
+
+
+def request(*inputs: Tensor, outputs: tuple[str, ...] = ()) -> InferRequest:
+    return InferRequest("pair", 1, inputs, outputs=tuple(map(RequestedOutput, outputs)))
+
+
+def test_order_outputs_and_rows_are_worked_out() -> None:
+    plan = make_plan(SPEC, request(B, A, outputs=("DIFF",)))
+    assert plan.rows == 2
+    assert plan.order == (1, 0)
+    assert plan.outputs == (1,)
+
+
+def test_requests_of_equal_shapes_and_outputs_may_join_whatever_their_order_and_rows() -> None:
+    one = make_plan(SPEC, request(tensor("A", DType.INT32, 1, 2), tensor("B", DType.FP32, 1, 5, 3)))
+    assert make_plan(SPEC, request(B, A)).compat == one.compat
+    assert make_plan(SPEC, request(A, tensor("B", DType.FP32, 2, 6, 3))).compat != one.compat
+    assert make_plan(SPEC, request(A, B, outputs=("SUM",))).compat != one.compat
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "words"),
+    [
+        ((A,), (), "'B' is missing"),
+        ((A, A, B), (), "given twice"),
+        ((A, B, tensor("C", DType.INT32, 2, 2)), (), "unexpected inference input 'C'"),
+        ((tensor("A", DType.FP32, 2, 2), B), (), "datatype FP32, the model expects INT32"),
+        ((tensor("A", DType.INT32, 2, 3), B), (), r"expected \[-1, 2\], got \[2, 3\]"),
+        ((tensor("A", DType.INT32, 2, 2, 1), B), (), "unexpected shape for input 'A'"),
+        ((tensor("A", DType.INT32, 3, 2), B), (), "differ in their batch dimension"),
+        ((tensor("A", DType.INT32, 5, 2), tensor("B", DType.FP32, 5, 1, 3)), (), "must be 1 to 4"),
+        ((tensor("A", DType.INT32, 0, 2), tensor("B", DType.FP32, 0, 1, 3)), (), "must be 1 to 4"),
+        ((Tensor("A", DType.INT32, (), b"1234"), B), (), "has no batch dimension"),
+        ((A, B), ("NOPE",), "unexpected inference output 'NOPE'"),
+        ((A, B), ("SUM", "SUM"), "requested twice"),
+    ],
+)
+def test_what_does_not_fit_is_named(inputs: tuple[Tensor, ...], outputs: tuple[str, ...], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        make_plan(SPEC, request(*inputs, outputs=outputs))
+
+
+def test_a_known_signature_gives_the_same_plan_and_the_memory_is_bounded() -> None:
+    signatures = Signatures(SPEC)
+    first = signatures.plan(request(A, B))
+    assert signatures.plan(request(A, B)) is first
+    for width in range(1, 2000):
+        signatures.plan(request(A, tensor("B", DType.FP32, 2, width, 3)))
+    assert len(signatures._plans) <= 1024
+    assert signatures.plan(request(A, B)) == first
