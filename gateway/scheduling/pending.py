@@ -7,21 +7,22 @@ from typing import NamedTuple
 
 from gateway.core.errors import Cancelled, GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse
+from gateway.workers.plans import Signature
 
 Compat = tuple[object, ...]
 Closed = Callable[["Pending", GatewayError | None], None]
 
 
 class Plan(NamedTuple):
-    """What one signature means for one model version; worked out once, then looked up.
+    """What one request's shape means for one model version; worked out once, then looked up.
 
-    `order` lists, for each of the model's inputs, its place in the request; `outputs` the model's
-    outputs that were asked for, in the caller's order. Requests of equal `compat` may share a batch.
+    `order` lists, for each of the model's inputs, its place in the request. Requests of equal `compat`
+    may share a batch; it holds the `signature`, and the parameters where there are any.
     """
 
     rows: int
     order: tuple[int, ...]
-    outputs: tuple[int, ...]
+    signature: Signature
     compat: Compat
 
 

@@ -22,33 +22,30 @@ from gateway.core.clock import Clock
 from gateway.core.errors import (
     DeadlineExceeded,
     GatewayError,
+    InvalidInput,
     ModelFailed,
     Overloaded,
 )
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Buffer
 from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
 from gateway.scheduling.pending import Compat, Pending
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
-from gateway.scheduling.splitting import Output, split, whole
+from gateway.scheduling.splitting import split, whole
+from gateway.workers.frames import Failure
+from gateway.workers.links import Link, Output, Timings
 
 
-class Link(Protocol):
-    """A way to one instance. Answers come to the queue's `on_reply`, `on_error`, `on_lost`, in order."""
+class InstanceEvents(Protocol):
+    """Who is told about instances that cannot be used any more."""
 
-    worker: int
+    def on_suspect(self, worker_id: int, reason: str) -> None:
+        """It answered against its model's signature."""
 
-    def send(
-        self,
-        batch_id: int,
-        rows: int,
-        inputs: Sequence[tuple[tuple[int, ...], Sequence[Buffer]]],
-        outputs: tuple[int, ...],
-    ) -> None:
-        """Sends a batch: per input its whole shape and the buffers to lay one after the other."""
+    def on_lost(self, worker_id: int, reason: str) -> None:
+        """It is gone, or broke the protocol; the queue has forgotten it."""
 
 
 class Timer(Protocol):
@@ -95,7 +92,13 @@ class ModelQueue:
     """Owns everything waiting or running for one model version in this front."""
 
     def __init__(
-        self, spec: ModelSpec, settings: SchedulingSettings, loop: Loop, clock: Clock, poison: PoisonList
+        self,
+        spec: ModelSpec,
+        settings: SchedulingSettings,
+        loop: Loop,
+        clock: Clock,
+        poison: PoisonList,
+        events: InstanceEvents,
     ) -> None:
         self.spec = spec
         self._signatures = Signatures(spec)
@@ -103,6 +106,7 @@ class ModelQueue:
         self._loop = loop
         self._clock = clock
         self._poison = poison
+        self._events = events
         self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
         self._slots: dict[int, _Slot] = {}
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
@@ -143,7 +147,7 @@ class ModelQueue:
 
     def attach(self, link: Link) -> None:
         """An instance is there; whatever waits may use it at once."""
-        self._slots[link.worker] = _Slot(link)
+        self._slots[link.worker_id] = _Slot(link)
         self._pump_soon()
 
     def detach(self, worker: int, on_idle: Callable[[], None]) -> None:
@@ -157,7 +161,7 @@ class ModelQueue:
 
     def _let_go(self, slot: _Slot) -> None:
         if slot.on_idle is not None and not slot.batches:
-            del self._slots[slot.link.worker]
+            del self._slots[slot.link.worker_id]
             slot.on_idle()
 
     # ---- batches out ----------------------------------------------------------------------------
@@ -241,15 +245,12 @@ class ModelQueue:
         for member in members:
             member.batch_rows = rows
         slot.batches[batch_id] = members
-        inputs = []
-        for place in range(len(plan.order)):
-            parts = [member.request.inputs[member.plan.order[place]].data for member in members]
-            shape = members[0].request.inputs[plan.order[place]].shape
-            if len(members) > 1:
-                shape = (rows, *shape[1:])
-            inputs.append((shape, parts))
+        parts = [
+            [member.request.inputs[member.plan.order[place]].data for member in members]
+            for place in range(len(plan.order))
+        ]
         try:
-            slot.link.send(batch_id, rows, inputs, plan.outputs)
+            slot.link.send(batch_id, rows, plan.signature, parts)
         except GatewayError as error:
             del slot.batches[batch_id]
             _fail(members, error)
@@ -257,16 +258,11 @@ class ModelQueue:
     # ---- answers back ---------------------------------------------------------------------------
 
     def on_reply(
-        self,
-        link: Link,
-        batch_id: int,
-        outputs: Sequence[Output],
-        compute_ns: int,
-        lease: Lease | None,
+        self, link: Link, batch_id: int, outputs: tuple[Output, ...], timings_ns: Timings, lease: Lease | None
     ) -> None:
         """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
         members = self._finished(link, batch_id)
-        compute_s = compute_ns * 1e-9
+        compute_s = timings_ns[1] * 1e-9
         if len(members) == 1:
             only = members[0]
             only.compute_s = compute_s
@@ -282,21 +278,25 @@ class ModelQueue:
         if self._waiting or self._again:
             self._pump_soon()
 
-    def on_error(self, link: Link, batch_id: int, error: GatewayError) -> None:
+    def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
         """A batch's run was refused or raised: alone it is the caller's error, else it is halved."""
         members = self._finished(link, batch_id)
         for member in members:
             member.leave_batch()
         still_open = open_only(members)
         if len(members) == 1:
-            _fail(still_open, error)
+            _fail(still_open, _error_of(failure, text))
         else:
             self._again.extend(half for half in halves(still_open) if half)
         self._pump_soon()
 
-    def on_lost(self, link: Link) -> None:
+    def on_suspect(self, link: Link, reason: str) -> None:
+        """The worker broke its model's promise: whoever keeps the workers must hear of it."""
+        self._events.on_suspect(link.worker_id, reason)
+
+    def on_lost(self, link: Link, reason: str, batch_ids: tuple[int, ...]) -> None:
         """The worker is gone: the batch it was running gets a strike, all it had runs again."""
-        slot = self._slots.pop(link.worker, None)
+        slot = self._slots.pop(link.worker_id, None)
         if slot is None:
             return
         batches = list(slot.batches.values())
@@ -310,6 +310,7 @@ class ModelQueue:
         self._again.extend(group for members in batches[1:] if (group := open_only(members)))
         if slot.on_idle is not None:
             slot.on_idle()
+        self._events.on_lost(link.worker_id, reason)
         self._pump_soon()
 
     def _strike(self, member: Pending, now: float) -> None:
@@ -321,7 +322,7 @@ class ModelQueue:
             self._again.append([member])
 
     def _finished(self, link: Link, batch_id: int) -> list[Pending]:
-        slot = self._slots[link.worker]
+        slot = self._slots[link.worker_id]
         members = slot.batches.pop(batch_id)
         if slot.on_idle is not None:
             self._let_go(slot)
@@ -375,6 +376,16 @@ class ModelQueue:
         assert self._waiting == sum(map(len, self._lanes.values()))
         for slot in self._slots.values():
             assert len(slot.batches) <= self._settings.batches_in_flight
+
+
+def _error_of(failure: Failure, text: str) -> GatewayError:
+    match failure:
+        case Failure.BAD_INPUT:
+            return InvalidInput(text)
+        case Failure.NO_MEMORY:
+            return Overloaded(text, retry_after_s=1.0)
+        case _:
+            return ModelFailed(text)
 
 
 def _fail(members: Sequence[Pending], error: GatewayError) -> None:

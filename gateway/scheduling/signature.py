@@ -9,6 +9,7 @@ from gateway.core.messages import InferRequest
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec
 from gateway.scheduling.pending import Plan
+from gateway.workers.plans import Signature
 
 # A caller chooses the shapes, so the number of remembered signatures must be bounded.
 _MAX_REMEMBERED = 1024
@@ -42,8 +43,13 @@ def _key(request: InferRequest) -> object:
     return (
         tuple([(tensor.name, tensor.dtype, tensor.shape) for tensor in request.inputs]),
         tuple([output.name for output in request.outputs]),
-        tuple(sorted((name, type(value).__name__, value) for name, value in request.parameters.items())),
+        _parameters(request),
     )
+
+
+def _parameters(request: InferRequest) -> tuple[object, ...]:
+    """Hashable, and 1, 1.0 and True told apart."""
+    return tuple(sorted((name, type(value).__name__, value) for name, value in request.parameters.items()))
 
 
 def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
@@ -55,13 +61,14 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         rows = _rows(spec, tensors)
     for wanted, tensor in zip(spec.inputs, tensors, strict=True):
         _check_tensor(spec, wanted, tensor)
-    outputs = _outputs(spec, request)
-    compat: tuple[object, ...] = (
-        tuple(tensor.shape[1:] if spec.max_batch_size else tensor.shape for tensor in tensors),
-        outputs,
-        tuple(sorted((name, type(value).__name__, value) for name, value in request.parameters.items())),
+    signature = Signature(
+        tuple(
+            (tensor.dtype, tensor.shape[1:] if spec.max_batch_size else tensor.shape) for tensor in tensors
+        ),
+        _outputs(spec, request),
     )
-    return Plan(rows, tuple(places[wanted.name] for wanted in spec.inputs), outputs, compat)
+    compat = (signature, _parameters(request))
+    return Plan(rows, tuple(places[wanted.name] for wanted in spec.inputs), signature, compat)
 
 
 def _places(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:

@@ -9,8 +9,7 @@ from gateway.core.messages import InferResponse, Lease
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, Tensor, iterate_bytes_elements
 from gateway.scheduling.pending import Pending
-
-Output = tuple[tuple[int, ...], Buffer]
+from gateway.workers.links import Output
 
 
 def whole(spec: ModelSpec, member: Pending, outputs: Sequence[Output], lease: Lease | None) -> InferResponse:
@@ -21,7 +20,7 @@ def whole(spec: ModelSpec, member: Pending, outputs: Sequence[Output], lease: Le
         spec.version,
         tuple([
             Tensor(specs[index].name, specs[index].dtype, shape, data)
-            for index, (shape, data) in zip(member.plan.outputs, outputs, strict=True)
+            for index, (shape, data) in zip(member.plan.signature.outputs, outputs, strict=True)
         ]),
         member.request.id,
         lease=lease,
@@ -37,7 +36,7 @@ def split(
     """
     columns = [
         _column(spec, index, members, shape, data)
-        for index, (shape, data) in zip(members[0].plan.outputs, outputs, strict=True)
+        for index, (shape, data) in zip(members[0].plan.signature.outputs, outputs, strict=True)
     ]
     name, version = spec.name, spec.version
     responses = []

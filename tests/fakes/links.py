@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway.core.errors import GatewayError
 from gateway.core.tensor import Buffer
 from gateway.scheduling.queue import ModelQueue
+from gateway.workers.frames import Failure
+from gateway.workers.plans import Signature
 
 
 class Sent(NamedTuple):
@@ -17,40 +18,59 @@ class Sent(NamedTuple):
 
     batch_id: int
     rows: int
-    inputs: list[tuple[tuple[int, ...], bytes]]
-    outputs: tuple[int, ...]
+    signature: Signature
+    inputs: list[bytes]
 
 
 class FakeLink:
     """Collects batches; `double` answers the oldest with twice its first input (FP32)."""
 
-    def __init__(self, worker: int, queue: ModelQueue) -> None:
-        self.worker = worker
+    def __init__(self, worker_id: int, queue: ModelQueue) -> None:
+        self.worker_id = worker_id
         self.queue = queue
         self.sent: list[Sent] = []
+        self.is_closed = False
 
-    def send(
-        self,
-        batch_id: int,
-        rows: int,
-        inputs: Sequence[tuple[tuple[int, ...], Sequence[Buffer]]],
-        outputs: tuple[int, ...],
-    ) -> None:
-        joined = [(shape, b"".join(bytes(part) for part in parts)) for shape, parts in inputs]
-        self.sent.append(Sent(batch_id, rows, joined, outputs))
+    @property
+    def in_flight(self) -> int:
+        return len(self.sent)
+
+    def send(self, batch_id: int, rows: int, signature: Signature, parts: Sequence[Sequence[Buffer]]) -> None:
+        self.sent.append(Sent(batch_id, rows, signature, [b"".join(map(bytes, some)) for some in parts]))
 
     def double(self) -> Sent:
         batch = self.sent.pop(0)
-        shape, data = batch.inputs[0]
-        answer = (np.frombuffer(data, "<f4") * 2).astype("<f4").tobytes()
-        self.queue.on_reply(self, batch.batch_id, [(shape, answer)] * len(batch.outputs), 5000, None)
+        shape = batch.signature.inputs[0][1]
+        if self.queue.spec.max_batch_size:
+            shape = (batch.rows, *shape)
+        answer = (np.frombuffer(batch.inputs[0], "<f4") * 2).astype("<f4").tobytes()
+        outputs = ((shape, answer),) * len(batch.signature.outputs)
+        self.queue.on_reply(self, batch.batch_id, outputs, (0, 5000, 0), None)
         return batch
 
-    def refuse(self, error: GatewayError) -> Sent:
+    def refuse(self, failure: Failure = Failure.MODEL_FAILED) -> Sent:
         batch = self.sent.pop(0)
-        self.queue.on_error(self, batch.batch_id, error)
+        self.queue.on_error(self, batch.batch_id, failure, "raised")
         return batch
 
     def die(self) -> None:
+        lost = tuple(batch.batch_id for batch in self.sent)
         self.sent.clear()
-        self.queue.on_lost(self)
+        self.queue.on_lost(self, "", lost)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeEvents:
+    """Remembers which instances were reported."""
+
+    def __init__(self) -> None:
+        self.suspects: list[int] = []
+        self.lost: list[int] = []
+
+    def on_suspect(self, worker_id: int, reason: str) -> None:
+        self.suspects.append(worker_id)
+
+    def on_lost(self, worker_id: int, reason: str) -> None:
+        self.lost.append(worker_id)

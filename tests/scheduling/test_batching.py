@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from gateway.core.model import BatchPolicy
 from gateway.scheduling.batching import Decision, decide, halves, oldest_lane, open_only, take
 from gateway.scheduling.pending import Pending, Plan
+from gateway.workers.plans import Signature
 from tests.fakes.specs import row_request
 
 
 def pending(rows: int = 1, arrived: float = 0.0) -> Pending:
     made = Pending(row_request(1.0, rows=rows), lambda _: None, lambda *_: None, arrived, inf)
-    made.plan = Plan(rows, (0,), (0,), ())
+    made.plan = Plan(rows, (0,), Signature((), (0,)), ())
     return made
 
 

@@ -11,7 +11,7 @@ from gateway.scheduling.pending import Pending
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
-from tests.fakes.links import FakeLink
+from tests.fakes.links import FakeEvents, FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import CountedLease, doubling_spec, row_request
 
@@ -25,12 +25,14 @@ class Bench:
         self.clock = FakeClock()
         self.loop = FakeLoop(self.clock)
         self.poison = PoisonList(600.0)
+        self.events = FakeEvents()
         self.queue = ModelQueue(
             doubling_spec(max_batch_size=max_batch_size, policy=policy),
             SchedulingSettings(**settings),
             self.loop,
             self.clock,
             self.poison,
+            self.events,
         )
         self.told: dict[float, list[InferResponse | GatewayError]] = {}
         self.records: list[GatewayError | None] = []
@@ -125,7 +127,7 @@ def test_without_a_batch_axis_each_runs_alone() -> None:
         flat = InferRequest("double", 0, (type(request.inputs[0])("x", 11, (2,), request.inputs[0].data),))
         bench.ask(value, request=flat)
     bench.loop.turn()
-    assert [batch.inputs[0][0] for batch in link.sent] == [(2,), (2,)]
+    assert [batch.signature.inputs[0][1] for batch in link.sent] == [(2,), (2,)]
 
 
 def test_a_raising_batch_is_halved_until_the_culprit_is_alone() -> None:
@@ -137,9 +139,9 @@ def test_a_raising_batch_is_halved_until_the_culprit_is_alone() -> None:
     bench.loop.turn()
     while link.sent:
         runs += 1
-        values = np.frombuffer(link.sent[0].inputs[0][1], "<f4")
+        values = np.frombuffer(link.sent[0].inputs[0], "<f4")
         if 5.0 in values:
-            link.refuse(ModelFailed("raised"))
+            link.refuse()
         else:
             link.double()
         bench.loop.turn()
@@ -292,7 +294,7 @@ def test_a_long_life_ends_each_request_once_with_its_own_answer(seed: int) -> No
                 link.die()
                 del links[worker]
             elif fate < 0.01 and link.sent:
-                link.refuse(ModelFailed("raised"))
+                link.refuse()
             elif fate < 0.7 and link.sent:
                 link.double()
         bench.loop.turn()

@@ -35,7 +35,7 @@ def test_order_outputs_and_rows_are_worked_out() -> None:
     plan = make_plan(SPEC, request(B, A, outputs=("DIFF",)))
     assert plan.rows == 2
     assert plan.order == (1, 0)
-    assert plan.outputs == (1,)
+    assert plan.signature.outputs == (1,)
 
 
 def test_requests_of_equal_shapes_and_outputs_may_join_whatever_their_order_and_rows() -> None:
