@@ -1,0 +1,1 @@
+"""What operators see: the metrics page now; the admin API and the dashboard are to follow."""

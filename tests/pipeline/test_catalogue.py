@@ -1,0 +1,93 @@
+import pytest
+
+from gateway.control.messages import ModelView, Snapshot, VersionState, VersionView
+from gateway.core.model import ModelKey
+from gateway.pipeline.catalogue import Catalogue, VersionSlot
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.settings import SchedulingSettings
+from tests.fakes.links import FakeEvents
+from tests.fakes.loop import FakeClock, FakeLoop
+from tests.fakes.specs import doubling_spec
+
+
+def view(name: str, *states: VersionState, broken: str = "") -> ModelView:
+    return ModelView(
+        name,
+        tuple(VersionView(number + 1, state, retry_in_s=5.0) for number, state in enumerate(states)),
+        broken,
+    )
+
+
+def catalogue(*views: ModelView) -> Catalogue:
+    made = Catalogue(10, 30.0)
+    made.apply(Snapshot(1, views), 0.0)
+    return made
+
+
+def heat(slot: VersionSlot) -> None:
+    clock = FakeClock()
+    slot.queue = slot.hot = ModelQueue(
+        doubling_spec(), SchedulingSettings(), FakeLoop(clock), clock, PoisonList(1.0), FakeEvents()
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "hot", "latest", "successor"),
+    [
+        (("absent",), (), 1, None),
+        (("absent", "absent"), (), 2, None),
+        (("absent", "failed"), (), 1, None),
+        (("failed", "failed"), (), 2, None),
+        (("ready", "absent"), (1,), 1, 2),
+        (("ready", "ready"), (1, 2), 2, None),
+        (("ready", "failed"), (1,), 1, None),
+        (("absent", "ready"), (2,), 2, None),
+    ],
+)
+def test_latest_is_the_highest_that_can_answer(
+    states: tuple[VersionState, ...], hot: tuple[int, ...], latest: int, successor: int | None
+) -> None:
+    models = catalogue(view("m", *states))
+    for version in hot:
+        slot = models.slot(ModelKey("m", version))
+        assert slot is not None
+        heat(slot)
+    models.resolve("m", 0.0)
+    found = models.route(("m", 0))
+    assert found is not None
+    assert found.key.version == latest
+    assert (found.successor.key.version if found.successor else None) == successor
+
+
+def test_a_step_changes_only_what_it_names_and_keeps_slots() -> None:
+    models = catalogue(view("a", "absent"), view("b", "absent", "absent"))
+    a, b1 = models.slot(ModelKey("a", 1)), models.slot(ModelKey("b", 1))
+    changed, gone = models.apply(Snapshot(2, (view("b", "ready"),), ("a",)), 0.0)
+    assert [slot.key for slot in changed] == [ModelKey("b", 1)]
+    assert [slot.key for slot in gone] == [ModelKey("a", 1), ModelKey("b", 2)]
+    assert models.slot(ModelKey("b", 1)) is b1
+    assert a is not None
+    assert models.route(("a", 1)) is models.route(("a", 0)) is models.route(("b", 2)) is None
+    assert not models.knows("a")
+    assert models.number == 2
+
+
+def test_failing_ends_when_the_time_is_over_and_broken_does_not() -> None:
+    models = catalogue(view("m", "failed"), view("b", "absent", broken="no such backend"))
+    failed, broken = models.slot(ModelKey("m", 1)), models.slot(ModelKey("b", 1))
+    assert failed is not None
+    assert broken is not None
+    assert failed.is_failing(4.9)
+    assert not failed.is_failing(5.0)
+    assert broken.is_failing(1e9)
+    assert models.broken("b") == "no such backend"
+
+
+def test_complete_once_the_last_packet_said_so() -> None:
+    models = Catalogue(10, 30.0)
+    models.apply(Snapshot(1, (), complete=False), 0.0)
+    assert not models.is_complete
+    models.apply(Snapshot(2, (), complete=True), 0.0)
+    models.apply(Snapshot(3, (), complete=False), 0.0)
+    assert models.is_complete

@@ -1,0 +1,320 @@
+"""The pipeline with its instances, over fake links: from a snapshot to answers, cold and warm."""
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from gateway.control.messages import (
+    Activate,
+    FromFront,
+    ModelView,
+    Snapshot,
+    Suspect,
+    VersionState,
+    VersionView,
+)
+from gateway.core.errors import GatewayError, InvalidInput, ModelNotFound, Reason
+from gateway.core.messages import InferRequest, InferResponse
+from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.records import RequestRecord
+from gateway.pipeline.catalogue import Catalogue
+from gateway.pipeline.instances import Instances
+from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.service import InferenceService, ModelDescription
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.settings import SchedulingSettings
+from tests.fakes.links import FakeLink
+from tests.fakes.loop import FakeClock, FakeLoop
+from tests.fakes.specs import CountedLease, doubling_spec, row_request
+
+KEY = ModelKey("double", 1)
+
+
+class World:
+    """A front without sockets or processes; the test is the controller and the workers."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = FakeClock()
+        self.loop = FakeLoop(self.clock)
+        self.settings = SchedulingSettings(**settings)  # type: ignore[arg-type]
+        self.told: list[FromFront] = []
+        self.records: list[RequestRecord] = []
+        self.catalogue = Catalogue(self.settings.max_cold_waiters, self.settings.cold_wait_s)
+        self.instances = Instances(self.catalogue, self.make_queue, self.clock, self.told.append)
+        self.pipeline = Pipeline(
+            self.catalogue, self.settings, self.clock, self.records.append, self.told.append
+        )
+        self.steps = 0
+        self.got: list[InferResponse | GatewayError] = []
+
+    def make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
+        return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events)
+
+    def world(self, *states: VersionState, spec: bool = True, reason: str = "", broken: str = "") -> None:
+        self.steps += 1
+        versions = tuple(
+            VersionView(
+                number + 1, state, doubling_spec(version=number + 1) if spec else None, reason, retry_in_s=5.0
+            )
+            for number, state in enumerate(states)
+        )
+        self.instances.apply(Snapshot(self.steps, (ModelView("double", versions, broken),)))
+
+    def attach(self, worker: int = 1, version: int = 1) -> FakeLink:
+        key = ModelKey("double", version)
+        queue = self.instances.queue_for(key)
+        assert queue is not None
+        link = FakeLink(worker, queue)
+        self.instances.attach(key, link)
+        self.loop.turn()
+        return link
+
+    def ask(self, value: float = 1.0, request: InferRequest | None = None) -> None:
+        self.pipeline.infer(request or row_request(value), self.got.append)
+        self.loop.turn()
+
+    def reasons(self) -> list[str]:
+        return ["OK" if record.reason is None else record.reason.value for record in self.records]
+
+
+def test_it_is_the_service_the_frontends_need() -> None:
+    service: InferenceService = World().pipeline
+    assert service.is_live()
+
+
+def test_a_warm_request_is_answered_and_recorded() -> None:
+    world = World()
+    world.world("ready")
+    link = world.attach()
+    world.ask(2.0)
+    world.clock.now += 0.25
+    link.double()
+    (answer,) = world.got
+    assert isinstance(answer, InferResponse)
+    assert np.frombuffer(answer.outputs[0].data, "<f4")[0] == 4.0
+    (record,) = world.records
+    assert record == RequestRecord(
+        "double",
+        1,
+        "rest",
+        None,
+        0.25,
+        0.0,
+        pytest.approx(5e-6),
+        1,
+        1,
+        False,  # type: ignore[arg-type]
+    )
+    assert world.told == []
+
+
+def test_the_first_request_wakes_its_model_once_and_all_who_wait_go_on() -> None:
+    world = World()
+    world.world("absent", spec=False)
+    for value in range(5):
+        world.ask(float(value))
+    assert world.told == [Activate(KEY, 30.0)]
+    world.world("ready")
+    link = world.attach()
+    assert [batch.rows for batch in link.sent] == [5]
+    link.double()
+    assert len(world.got) == 5
+    assert all(record.is_cold for record in world.records)
+
+
+def test_a_failed_load_is_told_to_all_and_remembered_until_its_time_is_over() -> None:
+    world = World()
+    world.world("absent")
+    world.ask()
+    world.ask()
+    world.world("failed", reason="corrupt")
+    world.ask()
+    assert world.reasons() == ["MODEL_UNAVAILABLE"] * 3
+    assert all("corrupt" in str(error) and error.retry_after_s for error in world.got)  # type: ignore[union-attr]
+    assert len(world.told) == 1
+    world.clock.now += 5.0
+    world.ask()
+    assert len(world.told) == 2, "the next call after that tries again"
+
+
+def test_a_cancelled_waiter_does_not_stop_the_load() -> None:
+    world = World()
+    world.world("absent")
+    lease = CountedLease()
+    ticket = world.pipeline.infer(row_request(1.0, lease=lease), world.got.append)
+    assert ticket is not None
+    ticket.cancel()
+    assert lease.holds == 0
+    world.ask(2.0)
+    world.world("ready")
+    link = world.attach()
+    assert [batch.rows for batch in link.sent] == [1]
+    assert world.reasons() == ["CANCELLED"]
+
+
+@pytest.mark.parametrize(
+    ("wait", "deadline", "reason"), [(0.5, inf, "MODEL_LOADING"), (30.0, 0.5, "DEADLINE_EXCEEDED")]
+)
+def test_waiting_for_a_load_ends(wait: float, deadline: float, reason: str) -> None:
+    world = World(cold_wait_s=wait)
+    world.world("absent")
+    world.ask(request=row_request(1.0, deadline=world.clock.now + deadline))
+    world.clock.now += 0.6
+    world.pipeline.sweep(world.clock.now)
+    assert world.reasons() == [reason]
+    assert world.pipeline.is_idle
+
+
+def test_too_many_waiters_are_turned_away() -> None:
+    world = World(max_cold_waiters=2)
+    world.world("absent")
+    for _ in range(3):
+        world.ask()
+    assert world.reasons() == ["OVERLOADED"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "words"),
+    [
+        ("nope", 0, "Request for unknown model: 'nope' is not found"),
+        ("double", 9, "Request for unknown model: 'double' version 9 is not found"),
+    ],
+)
+def test_unknown_names_are_said_to_be_and_make_no_label(name: str, version: int, words: str) -> None:
+    world = World()
+    world.world("ready")
+    world.ask(request=InferRequest(name, version, ()))
+    (error,) = world.got
+    assert isinstance(error, ModelNotFound)
+    assert str(error) == words
+    assert (world.records[0].model, world.records[0].version) == ("", 0)
+
+
+def test_a_model_that_lost_all_its_versions_and_a_broken_one_are_told_apart() -> None:
+    world = World()
+    world.world()
+    world.ask()
+    assert "has no available versions" in str(world.got[0])
+    world.world(broken="config.pbtxt: bad")
+    world.ask()
+    assert world.reasons()[1] == "MODEL_UNAVAILABLE"
+    assert not world.pipeline.is_model_ready("double", 0)
+
+
+def test_the_newer_version_takes_over_once_it_is_there() -> None:
+    world = World()
+    world.world("ready", "absent")
+    old = world.attach(1, version=1)
+    world.ask()
+    assert world.told == [Activate(ModelKey("double", 2), 30.0)]
+    assert len(old.sent) == 1
+    world.world("ready", "ready")
+    new = world.attach(2, version=2)
+    world.ask()
+    assert len(new.sent) == 1
+    world.ask(request=InferRequest("double", 1, row_request(1.0).inputs))
+    assert len(old.sent) == 2, "the old one still answers whoever names it"
+
+
+def test_a_dead_worker_s_requests_run_again_on_its_successor() -> None:
+    world = World()
+    world.world("ready")
+    link = world.attach(1)
+    world.ask(3.0)
+    link.die()
+    world.ask(4.0)
+    assert world.told == [Activate(KEY, 30.0)]
+    successor = world.attach(2)
+    while successor.sent:
+        successor.double()
+        world.loop.turn()
+    assert world.reasons() == ["OK", "OK"]
+
+
+def test_what_a_dead_worker_had_fails_when_its_model_cannot_come_back() -> None:
+    world = World()
+    world.world("ready")
+    link = world.attach(1)
+    world.ask(3.0)
+    link.die()
+    world.loop.turn()
+    world.world("failed", reason="crash loop")
+    assert world.reasons() == ["MODEL_UNAVAILABLE"]
+
+
+def test_a_detached_instance_answers_and_is_reported() -> None:
+    world = World()
+    world.world("ready")
+    link = world.attach(1)
+    world.ask()
+    world.instances.detach(1)
+    assert not link.is_closed
+    link.double()
+    assert link.is_closed
+    world.instances.detach(99)
+    assert [type(message).__name__ for message in world.told] == ["Detached", "Detached"]
+
+
+def test_suspects_are_reported() -> None:
+    world = World()
+    world.world("ready")
+    world.attach(1)
+    world.instances.on_suspect(1, "wrong shape")
+    assert world.told == [Suspect(1, "wrong shape")]
+
+
+def test_a_version_that_is_gone_fails_its_waiters() -> None:
+    world = World()
+    world.world("absent")
+    world.ask()
+    world.instances.apply(Snapshot(9, (), ("double",)))
+    assert world.reasons() == ["NOT_FOUND"]
+
+
+def test_bad_input_is_refused_warm_and_cold() -> None:
+    world = World()
+    world.world("absent")
+    world.ask(request=row_request(1.0, width=3))
+    world.world("ready")
+    world.attach()
+    world.ask(request=row_request(1.0, width=3))
+    assert world.reasons() == ["INVALID_INPUT"] * 2
+    assert isinstance(world.got[0], InvalidInput)
+
+
+def test_describing_needs_a_load_only_where_nobody_knows_the_signature() -> None:
+    world = World()
+    told: list[ModelDescription | GatewayError] = []
+    world.world("absent", spec=False)
+    world.pipeline.describe("double", 0, told.append)
+    assert told == []
+    assert world.told == [Activate(KEY, 30.0)]
+    world.world("ready")
+    world.attach()
+    world.pipeline.describe("double", 1, told.append)
+    world.pipeline.describe("nope", 0, told.append)
+    assert [one.versions for one in told[:2] if isinstance(one, ModelDescription)] == [(1,), (1,)]
+    assert isinstance(told[2], ModelNotFound)
+
+
+def test_ready_means_callable_loaded_or_not() -> None:
+    world = World()
+    assert not world.pipeline.is_ready()
+    world.world("absent", "failed")
+    assert world.pipeline.is_ready()
+    assert world.pipeline.is_model_ready("double", 1)
+    assert not world.pipeline.is_model_ready("double", 2)
+    with pytest.raises(ModelNotFound):
+        world.pipeline.is_model_ready("nope", 0)
+    world.pipeline.drain()
+    assert not world.pipeline.is_ready()
+    assert not world.pipeline.is_model_ready("double", 1)
+
+
+def test_a_request_that_was_not_understood_leaves_a_record() -> None:
+    world = World()
+    world.pipeline.refused("grpc", InvalidInput("garbage"))
+    (record,) = world.records
+    assert (record.protocol, record.reason) == ("grpc", Reason.INVALID_INPUT)

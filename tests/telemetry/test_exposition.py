@@ -1,0 +1,62 @@
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.core.errors import Reason
+from gateway.core.records import RequestRecord
+from gateway.telemetry.counters import Counters, Gauges, Histogram, Merged, QueueDepth
+from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, render
+
+
+class Facts:
+    def loads(self) -> Iterable[LoadSeries]:
+        histogram = Histogram.of(LOAD_BOUNDS_S)
+        histogram.observe(0.012)
+        return [LoadSeries("m", 1, {"ok": 2, "failed": 1}, {"fork": histogram})]
+
+    def restarts(self) -> Mapping[tuple[str, int], int]:
+        return {("m", 1): 4}
+
+    def states(self) -> Mapping[tuple[str, int], str]:
+        return {("m", 1): "ready"}
+
+    def process_restarts(self) -> Mapping[str, int]:
+        return {"front": 1, "zygote": 0}
+
+
+def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    counters, merged = Counters(), Merged()
+    counters.record(RequestRecord("m", 1, "grpc", None, 0.002, 0.001, 0.0001, 1, 3))
+    counters.record(RequestRecord("", 0, "rest", Reason.NOT_FOUND, 0.0))
+    for report in counters.reports(Gauges((QueueDepth("m", 1, 5, 6),), 7, {})):
+        merged.update(0, report)
+    text = render(merged, Facts()).decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_every_promised_series_is_on_the_page() -> None:
+    found = samples()
+
+    def value(name: str, **labels: str) -> float:
+        return found[name, frozenset(labels.items())]
+
+    m = {"model": "m", "version": "1"}
+    assert value("gateway_requests_total", **m, protocol="grpc", outcome="OK") == 1
+    unknown = {"model": "", "version": "0", "protocol": "rest"}
+    assert value("gateway_requests_total", **unknown, outcome="NOT_FOUND") == 1
+    assert value("gateway_request_duration_seconds_bucket", **m, protocol="grpc", le="0.0025") == 1
+    assert value("gateway_request_duration_seconds_bucket", **m, protocol="grpc", le="0.001") == 0
+    assert value("gateway_request_duration_seconds_count", **m, protocol="grpc") == 1
+    assert value("gateway_batch_rows_sum", **m, protocol="grpc") == 3
+    assert value("gateway_queue_depth", **m) == 5
+    assert value("gateway_in_flight", **m) == 6
+    assert value("gateway_connections") == 7
+    assert value("gateway_model_loads_total", **m, result="failed") == 1
+    assert value("gateway_cold_start_phase_seconds_bucket", **m, phase="fork", le="0.02") == 1
+    assert value("gateway_worker_restarts_total", **m) == 4
+    assert value("gateway_process_restarts_total", kind="front") == 1
+    assert value("gateway_model_state", **m, state="ready") == 1
