@@ -1,0 +1,44 @@
+"""One GET against an ASGI app, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """What the app sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def get(app: Any, path: str) -> Answer:
+    """The app's whole answer to GET `path`."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": None,
+        "server": None,
+    }
+    asyncio.run(app(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers, body)
