@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gateway.control.settings import ServerSettings
+from gateway.frontends.settings import FrontendSettings
 from gateway.repository.settings import RepositorySettings
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.telemetry.settings import TelemetrySettings
@@ -26,6 +27,7 @@ from gateway.wire.tls import TlsSettings
 from gateway.workers.settings import WorkerSettings
 
 _PREFIX = "GATEWAY_"
+_KINDS: Mapping[Any, str] = {int: "an integer", float: "a number", str: "a text"}
 
 
 class GatewayConfig(BaseModel):
@@ -33,13 +35,14 @@ class GatewayConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    server: ServerSettings = Field(default_factory=ServerSettings)
+    server: ServerSettings = ServerSettings()
     tls: TlsSettings | None = None
-    repository: RepositorySettings = Field(default_factory=RepositorySettings)
-    workers: WorkerSettings = Field(default_factory=WorkerSettings)
-    scheduling: SchedulingSettings = Field(default_factory=SchedulingSettings)
-    wire: WireSettings = Field(default_factory=WireSettings)
-    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+    repository: RepositorySettings = RepositorySettings()
+    workers: WorkerSettings = WorkerSettings()
+    frontends: FrontendSettings = FrontendSettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
+    wire: WireSettings = WireSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 class ConfigError(Exception):
@@ -159,5 +162,5 @@ def _permitted(field: FieldInfo | None) -> str:
         for name, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
             if hasattr(constraint, name):
                 bounds.append(f"{words} {getattr(constraint, name)}")
-    kind = getattr(field.annotation, "__name__", "")
+    kind = _KINDS.get(field.annotation, "")
     return f"must be {kind} {' and '.join(bounds)}".rstrip() if bounds else ""

@@ -10,6 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.telemetry.exposition import CONTENT_TYPE
+from gateway.wire.asgi import AsgiEndpoint
+from gateway.wire.exchange import Endpoint, Head
+
+_MAX_BODY_BYTES = 1 << 16
 
 
 def metrics_app(render: Callable[[], bytes], is_ready: Callable[[], bool]) -> Starlette:
@@ -22,3 +26,18 @@ def metrics_app(render: Callable[[], bytes], is_ready: Callable[[], bool]) -> St
         return PlainTextResponse("ok\n") if is_ready() else PlainTextResponse("not ready\n", 503)
 
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health)])
+
+
+class MetricsService:
+    """The page as a `Service` for a listener; whatever the path, the app answers."""
+
+    def __init__(self, render: Callable[[], bytes], is_ready: Callable[[], bool]) -> None:
+        self._endpoint = AsgiEndpoint(metrics_app(render, is_ready), _MAX_BODY_BYTES)
+
+    def route(self, head: Head) -> Endpoint:
+        """See wire.exchange.Service."""
+        return self._endpoint
+
+    async def aclose(self) -> None:
+        """Ends the requests under way."""
+        await self._endpoint.aclose()

@@ -1,1 +1,1 @@
-"""Commands a person types; each parses, calls, and prints."""
+"""Commands a person types; each parses, calls, and prints. `app.py` lists them."""

@@ -13,7 +13,6 @@ class ServerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("model-gateway", min_length=1, max_length=128, description="Name in server metadata.")
     host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback see insecure_dev.")
     http_port: int = Field(8000, ge=0, le=65_535, description="REST and gRPC; 0 picks a free one.")
     grpc_port: int = Field(8001, ge=0, le=65_535, description="REST and gRPC too, where Triton's are.")

@@ -1,1 +1,1 @@
-"""Generated from protos/ by `python protos/generate.py`; never edited."""
+"""The protobuf modules of protos/, made by `python protos/generate.py`; only pool.py is edited by hand."""

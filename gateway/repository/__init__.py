@@ -1,1 +1,11 @@
-"""Where models come from: folders in Triton's layout, config.pbtxt, versions, and what has changed."""
+"""Where models come from: folders in Triton's layout, config.pbtxt, versions, and what has changed.
+
+catalogue   the values: a model's entry, its versions, its configuration, all models together
+pbtxt       config.pbtxt to a PartialConfig; what is not honoured is refused by name
+formats     which engine a model file is for | versions: which version folders are served
+folder      reading a folder that may hold links, devices and half a file
+local       scan(folder) to a Catalogue | index: what differs between two of them
+
+Scanning blocks on the disk: the controller does it in a thread. No text made here holds a path; the
+reasons name the model's own files and nothing above them.
+"""

@@ -1,0 +1,132 @@
+"""The values of a repository: what is configured, what lies in the folders, and what may be served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from gateway.core.model import BatchPolicy, ModelSpec
+from gateway.core.tensor import TensorSpec
+from gateway.repository.versions import Latest, VersionPolicy
+
+Isolation = Literal["process", "inline"]
+
+
+class PartialConfig(msgspec.Struct, frozen=True):
+    """What config.pbtxt says of a model; the default value is that of a model without one.
+
+    Empty `inputs` or `outputs`, platform, backend and file name are left to the model file;
+    `isolation` None to the gateway's own default. `options` are the engine's, by Triton's keys.
+    """
+
+    platform: str = ""
+    backend: str = ""
+    max_batch_size: int = 0
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    batching: BatchPolicy = BatchPolicy()
+    version_policy: VersionPolicy = Latest()
+    instances: int = 1
+    model_filename: str = ""
+    options: Mapping[str, str] = {}
+    isolation: Isolation | None = None
+
+    @property
+    def is_max_batch_known(self) -> bool:
+        """False where the engine must find out: protobuf cannot tell max_batch_size 0 from none."""
+        return self.max_batch_size > 0 or bool(self.inputs)
+
+
+class ConfigFile(msgspec.Struct, frozen=True):
+    """A config.pbtxt as it was read; `fingerprint` is empty without one, `problem` where it is sound."""
+
+    fingerprint: str = ""
+    config: PartialConfig = PartialConfig()
+    problem: str = ""
+
+
+class VersionEntry(msgspec.Struct, frozen=True):
+    """A version that may be loaded: `runtime_file` in the folder `path`, both checked.
+
+    `fingerprint` changes with the name, size, modification time or inode of any file in the folder.
+    `path` is for the worker alone and must not appear in an answer.
+    """
+
+    version: int
+    path: str
+    fingerprint: str
+    runtime_file: str
+    platform: str
+    backend: str
+
+
+class RefusedVersion(msgspec.Struct, frozen=True):
+    """A version folder that cannot be loaded as it is now."""
+
+    version: int
+    reason: str
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """One model: the versions its policy serves, ascending.
+
+    Invariant: `bool(broken) == (not versions)`.
+    """
+
+    name: str
+    versions: tuple[VersionEntry, ...]
+    config_file: ConfigFile = ConfigFile()
+    refused: tuple[RefusedVersion, ...] = ()
+    broken: str = ""
+
+    @property
+    def config(self) -> PartialConfig:
+        return self.config_file.config
+
+    def find(self, version: int) -> VersionEntry | None:
+        """The served version of that number, or None."""
+        return next((entry for entry in self.versions if entry.version == version), None)
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A folder beside the models that cannot be one; `name` is printable ASCII."""
+
+    name: str
+    reason: str
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """Every model of one or several repositories, in order of name."""
+
+    entries: Mapping[str, ModelEntry] = {}
+    ignored: tuple[Ignored, ...] = ()
+
+
+class SpecDraft(NamedTuple):
+    """A spec as far as the repository knows it; where not `max_batch_known` the engine decides that too."""
+
+    spec: ModelSpec
+    max_batch_known: bool
+
+
+def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "process") -> SpecDraft:
+    """What a worker is told of a served version; KeyError where it is not served."""
+    found = entry.find(version)
+    if found is None:
+        raise KeyError(f"{entry.name}/{version}")
+    config = entry.config
+    spec = ModelSpec(
+        name=entry.name,
+        version=version,
+        platform=found.platform,
+        backend=found.backend,
+        inputs=config.inputs,
+        outputs=config.outputs,
+        max_batch_size=config.max_batch_size,
+        batching=config.batching,
+        instances=config.instances,
+        isolation=config.isolation or default_isolation,
+    )
+    return SpecDraft(spec, config.is_max_batch_known)

@@ -1,0 +1,164 @@
+"""Scans a folder in Triton's layout: <model>/[config.pbtxt]/<version>/<model file>.
+
+One broken model never hides another: its entry says why, and the scan goes on. A version folder
+without its model file, or with an empty one, counts as not there yet, so that an upload in progress
+does not displace the version that serves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gateway.core.errors import InvalidInput
+from gateway.core.model import check_name
+from gateway.repository import pbtxt
+from gateway.repository.catalogue import (
+    Catalogue,
+    ConfigFile,
+    Ignored,
+    ModelEntry,
+    PartialConfig,
+    RefusedVersion,
+    VersionEntry,
+)
+from gateway.repository.folder import (
+    FolderRefused,
+    Stamp,
+    fingerprint,
+    read_whole,
+    resolve,
+    shown,
+    survey,
+    why,
+)
+from gateway.repository.formats import Format, matching
+from gateway.repository.index import merge, refuse_clashes
+from gateway.repository.versions import Specific, parse_folder, select
+
+CONFIG_NAME = "config.pbtxt"
+_NO_CATALOGUE = Catalogue()
+
+
+class RepositoryUnreachable(Exception):
+    """The folder itself cannot be listed now: keep the last catalogue. `text` has its base name only."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def scan_all(roots: Iterable[Path], previous: Catalogue = _NO_CATALOGUE) -> Catalogue:
+    """Every repository in one catalogue; raises RepositoryUnreachable where one of them is."""
+    return merge([scan(root, previous) for root in roots])
+
+
+def scan(root: Path, previous: Catalogue = _NO_CATALOGUE) -> Catalogue:
+    """What lies in `root` now; blocks on the disk; raises RepositoryUnreachable.
+
+    Reads names, states and configurations; parses a configuration (0.2 ms) only where it differs from
+    that in `previous`.
+    """
+    real = os.path.realpath(root)
+    try:
+        names = sorted(os.listdir(real))
+    except OSError as error:
+        raise RepositoryUnreachable(f"repository '{shown(root.name)}': {why(error)}") from None
+    entries, ignored = {}, []
+    for name in names:
+        if name.startswith(".") or not os.path.isdir(f"{real}/{name}"):
+            continue
+        try:
+            check_name(name)
+        except InvalidInput as error:
+            ignored.append(Ignored(shown(name), error.text))
+            continue
+        entries[name] = _read_model(name, real, previous.entries.get(name))
+    return Catalogue(refuse_clashes(entries), tuple(ignored))
+
+
+def _read_model(name: str, root: str, previous: ModelEntry | None) -> ModelEntry:
+    known = previous.config_file if previous else ConfigFile()
+    try:
+        folder = resolve(f"{root}/{name}", root)
+        config_file = _read_config(folder, name, root, known)
+        if config_file.problem:
+            return ModelEntry(name, (), config_file, broken=config_file.problem)
+        numbers = sorted(version for version in map(parse_folder, os.listdir(folder)) if version)
+    except FolderRefused as error:
+        return ModelEntry(name, (), broken=error.text)
+    except OSError as error:
+        return ModelEntry(name, (), broken=f"cannot be read: {why(error)}")
+    found = [_read_version(folder, number, root, config_file.config) for number in numbers]
+    return _choose(name, config_file, [entry for entry in found if entry is not None])
+
+
+def _read_config(folder: str, name: str, root: str, known: ConfigFile) -> ConfigFile:
+    """The folder's configuration, `known` again where its file is the same; raises FolderRefused, OSError."""
+    data = read_whole(f"{folder}/{CONFIG_NAME}", root, pbtxt.MAX_CONFIG_BYTES)
+    if data is None:
+        return ConfigFile()
+    mark = fingerprint(data)
+    if mark == known.fingerprint:
+        return known
+    try:
+        return ConfigFile(mark, pbtxt.parse(data, name))
+    except pbtxt.ConfigRefused as error:
+        return ConfigFile(mark, PartialConfig(), error.text)
+
+
+def _read_version(
+    folder: str, version: int, root: str, config: PartialConfig
+) -> VersionEntry | RefusedVersion | None:
+    """One version folder; None where the name is a file's, or gone by now."""
+    try:
+        real = resolve(f"{folder}/{version}", root)
+        if not os.path.isdir(real):
+            return None
+        stamps = survey(real, root)
+        chosen, file = _choose_file({stamp.name: stamp for stamp in stamps}, config)
+    except FolderRefused as error:
+        return RefusedVersion(version, error.text)
+    except OSError as error:
+        return RefusedVersion(version, f"cannot be read: {why(error)}")
+    mark = fingerprint(repr(stamps).encode())
+    return VersionEntry(version, real, mark, file, chosen.platform, chosen.backend)
+
+
+def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:
+    """The model file and its format; raises FolderRefused where it is not there or has nothing in it."""
+    formats = matching(config.platform, config.backend)
+    for candidate in formats:
+        file = config.model_filename or candidate.file_name
+        if file in stamps:
+            if not stamps[file].size_bytes:
+                raise FolderRefused(f"'{file}' is empty")
+            return candidate, file
+    names = [config.model_filename or candidate.file_name for candidate in formats]
+    raise FolderRefused(f"there is no '{' or '.join(dict.fromkeys(names))}' in it")
+
+
+def _choose(name: str, config_file: ConfigFile, found: list[VersionEntry | RefusedVersion]) -> ModelEntry:
+    """The entry of a model with these version folders and a sound configuration."""
+    usable = {entry.version: entry for entry in found if isinstance(entry, VersionEntry)}
+    refused = [entry for entry in found if isinstance(entry, RefusedVersion)]
+    policy = config_file.config.version_policy
+    versions = tuple(usable[version] for version in select(policy, usable))
+    if isinstance(policy, Specific):
+        there = {entry.version for entry in found}
+        absent = [version for version in policy.versions if version not in there]
+        refused += [
+            RefusedVersion(version, "version_policy names it, and it is not there") for version in absent
+        ]
+    refused.sort(key=lambda entry: entry.version)
+    broken = "" if versions else _why_none(refused, has_usable=bool(usable))
+    return ModelEntry(name, versions, config_file, tuple(refused), broken)
+
+
+def _why_none(refused: list[RefusedVersion], *, has_usable: bool) -> str:
+    if has_usable:
+        return "version_policy chooses none of the versions there are"
+    if refused:
+        return f"no version can be loaded; version {refused[-1].version}: {refused[-1].reason}"
+    return "there is no version folder (a positive integer)"
