@@ -1,0 +1,96 @@
+"""What a request's `parameters` mean, whatever protocol they came by.
+
+Reserved by the protocol: `timeout` (microseconds; becomes the deadline) and `binary_data_output` are
+honoured, `priority` is accepted and ignored as by a model without priority levels, `sequence_*` is
+refused unless it says "no sequence". All other keys belong to the model and are handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf, isfinite
+from typing import NamedTuple
+
+from gateway.core.errors import InvalidInput, Unsupported
+from gateway.core.messages import NO_PARAMETERS, Parameter
+
+# A hundred years: what is beyond it is no timeout, and float seconds stay exact to 1 us below it.
+MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
+
+_SEQUENCE = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+_OUTPUT_UNSUPPORTED = {
+    "classification": "the classification extension is not supported",
+    "shared_memory_region": "client shared memory is disabled",
+}
+
+
+class RequestParameters(NamedTuple):
+    """`custom` goes to the model; `timeout_s` is inf where none was set."""
+
+    custom: Mapping[str, Parameter] = NO_PARAMETERS
+    timeout_s: float = inf
+    binary_data_output: bool = False
+
+
+PLAIN = RequestParameters()
+
+
+def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> RequestParameters:
+    """Sorts a request's parameters; raises InvalidInput or Unsupported. `ignored`: one key to skip."""
+    custom: dict[str, Parameter] = {}
+    timeout_s, binary = inf, False
+    for key, value in items:
+        if key == ignored or key == "priority":
+            continue
+        if key == "timeout":
+            timeout_s = _timeout_s(value)
+        elif key == "binary_data_output":
+            binary = read_flag("parameter", key, value)
+        else:
+            _refuse_reserved(key, value)
+            if key not in _SEQUENCE:
+                custom[key] = _scalar(key, value)
+    return RequestParameters(custom or NO_PARAMETERS, timeout_s, binary)
+
+
+def read_output_parameters(output: str, items: Iterable[tuple[str, object]]) -> dict[str, Parameter]:
+    """An output's parameters, checked; raises InvalidInput or Unsupported."""
+    found: dict[str, Parameter] = {}
+    for key, value in items:
+        if key in _OUTPUT_UNSUPPORTED:
+            raise Unsupported(f"output '{output}': {_OUTPUT_UNSUPPORTED[key]}")
+        found[key] = _scalar(key, value)
+    return found
+
+
+def read_flag(where: str, key: str, value: object) -> bool:
+    """`value`, which must be true or false."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{where}: '{key}' must be true or false")
+    return value
+
+
+def _refuse_reserved(key: str, value: object) -> None:
+    if key.startswith("triton_"):
+        raise InvalidInput(
+            "parameter keys starting with 'triton_' are reserved for Triton usage "
+            "and should not be specified."
+        )
+    if key == "headers":
+        raise InvalidInput("parameter 'headers' is reserved and should not be specified")
+    if key in _SEQUENCE and value not in (0, ""):
+        raise Unsupported(f"parameter '{key}': sequences are not supported")
+
+
+def _timeout_s(value: object) -> float:
+    if type(value) is not int or not 0 <= value <= MAX_TIMEOUT_US:
+        raise InvalidInput(f"parameter 'timeout' must be an integer of 0 to {MAX_TIMEOUT_US} microseconds")
+    return value / 1e6 if value else inf
+
+
+def _scalar(key: str, value: object) -> Parameter:
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidInput(f"parameter '{key}' is not a finite number")
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise InvalidInput(f"parameter '{key}' must be a boolean, a number or a string")

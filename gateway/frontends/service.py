@@ -1,0 +1,36 @@
+"""All protocols of a front as one service for its listeners."""
+
+from __future__ import annotations
+
+from gateway import __version__
+from gateway.core.clock import Clock
+from gateway.frontends.router import Router
+from gateway.frontends.settings import FrontendSettings
+from gateway.frontends.v2_grpc.endpoints import Tools as GrpcTools
+from gateway.frontends.v2_grpc.routes import Grpc
+from gateway.frontends.v2_rest.endpoints import Tools as RestTools
+from gateway.frontends.v2_rest.routes import Rest
+from gateway.pipeline.service import InferenceService
+from gateway.wire.exchange import Endpoint, Head
+
+
+class Protocols:
+    """Implements `Service`: V2 over REST and over gRPC, of one inference service."""
+
+    def __init__(self, inference: InferenceService, settings: FrontendSettings, clock: Clock) -> None:
+        name = settings.server_name
+        self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock), name, __version__)
+        rest = Rest(RestTools(inference, settings.rest, clock), name, __version__)
+        self._router = Router(rest, self._grpc)
+
+    def route(self, head: Head) -> Endpoint:
+        """See wire.exchange.Service."""
+        return self._router.route(head)
+
+    def refresh(self) -> None:
+        """Must be called about once a second: tells health watches what has changed."""
+        self._grpc.health.refresh()
+
+    def finish(self) -> None:
+        """Ends what would outlast a drain."""
+        self._grpc.health.finish()

@@ -1,0 +1,20 @@
+"""What the protocols tell of the server, and the sections of each."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.frontends.v2_grpc.settings import GrpcSettings
+from gateway.frontends.v2_rest.settings import RestSettings
+
+
+class FrontendSettings(BaseModel):
+    """[frontends] The protocols."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    server_name: str = Field(
+        default="model-gateway", min_length=1, max_length=128, description="Name in the server's metadata."
+    )
+    rest: RestSettings = RestSettings()
+    grpc: GrpcSettings = GrpcSettings()

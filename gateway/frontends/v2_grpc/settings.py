@@ -1,0 +1,26 @@
+"""Limits of the V2 gRPC protocol."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class GrpcSettings(BaseModel):
+    """[frontends.grpc] Limits of V2 over gRPC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_message_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 10,
+        le=2 << 30,
+        description="Largest message, as it travels and decompressed.",
+    )
+    max_inflation: int = Field(
+        default=200,
+        ge=2,
+        description="Most times its size that a compressed message above 4 MiB may grow to.",
+    )
+    compress_responses: bool = Field(
+        default=False, description="Compress answers with gzip for callers that accept it."
+    )

@@ -1,0 +1,33 @@
+"""What V2 REST says of the server and of a model."""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.core.tensor import TensorSpec
+from gateway.pipeline.service import ModelDescription
+
+# Exactly those that work; Triton's other extensions are not claimed.
+EXTENSIONS = ("binary_tensor_data", "parameters")
+
+
+def server_metadata(name: str, version: str) -> bytes:
+    """The body of GET /v2."""
+    return orjson.dumps({"name": name, "version": version, "extensions": EXTENSIONS})
+
+
+def model_metadata(description: ModelDescription) -> bytes:
+    """The body of GET /v2/models/{model}; shapes with the batch axis in front, as -1."""
+    spec = description.spec
+    batch = (-1,) if spec.max_batch_size else ()
+    return orjson.dumps({
+        "name": spec.name,
+        "versions": [str(version) for version in description.versions],
+        "platform": spec.platform,
+        "inputs": [_tensor(tensor, batch) for tensor in spec.inputs],
+        "outputs": [_tensor(tensor, batch) for tensor in spec.outputs],
+    })
+
+
+def _tensor(spec: TensorSpec, batch: tuple[int, ...]) -> dict[str, object]:
+    return {"name": spec.name, "datatype": spec.dtype.name, "shape": batch + spec.shape}

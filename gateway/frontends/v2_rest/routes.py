@@ -1,0 +1,183 @@
+"""Paths of V2 REST to endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import unquote_to_bytes
+
+from gateway.core.errors import GatewayError, InvalidInput, ModelUnavailable, Unsupported
+from gateway.core.model import check_name, parse_version
+from gateway.frontends.faults import as_gateway_error
+from gateway.frontends.v2_rest.binary import parse_header_length
+from gateway.frontends.v2_rest.codec import Target
+from gateway.frontends.v2_rest.compression import accepted_coding, content_coding
+from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
+from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
+from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
+from gateway.pipeline.service import ModelDescription
+from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
+
+Answer = Callable[[Exchange], None]
+
+# 4,096 endpoints with keys of 1 KiB at most: 5 MB, whatever paths are tried.
+_CACHED_ENDPOINTS = 4096
+_CACHED_KEY_BYTES = 1024
+
+_LENGTH = b"inference-header-content-length"
+_ENCODING = b"content-encoding"
+_ACCEPT = b"accept-encoding"
+_RELEVANT = frozenset({_LENGTH, _ENCODING, _ACCEPT})
+_NOT_FOUND = error_body("Not Found")
+_NOT_ALLOWED = error_body("Method Not Allowed")
+# For whoever sent a coding that is not known here.
+_CODINGS: Headers = ((b"accept-encoding", b"gzip, deflate"),)
+
+
+class Rest:
+    """Serves the paths /v2 and /v2/…; implements `Service`."""
+
+    def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
+        self._tools = tools
+        self._fixed: dict[bytes, Answer] = {
+            b"/v2": partial(_send, body=server_metadata(server_name, server_version)),
+            b"/v2/health/live": partial(_health, tools.service.is_live),
+            b"/v2/health/ready": partial(_health, tools.service.is_ready),
+        }
+        self._endpoints: dict[tuple[bytes, bytes, bytes | None, bytes | None, bytes | None], Endpoint] = {}
+
+    def route(self, head: Head) -> Endpoint:
+        length = encoding = accept = None
+        for name, value in head.headers:
+            if name in _RELEVANT:
+                if name == _LENGTH:
+                    length = value
+                elif name == _ENCODING:
+                    encoding = value
+                else:
+                    accept = value
+        key = (head.method, head.path, length, encoding, accept)
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            endpoint = self._find(head, length, encoding, accept)
+            if isinstance(endpoint, Infer) and sum(len(part) for part in key if part) <= _CACHED_KEY_BYTES:
+                if len(self._endpoints) >= _CACHED_ENDPOINTS:
+                    self._endpoints.clear()
+                self._endpoints[key] = endpoint
+        return endpoint
+
+    def _find(
+        self, head: Head, length: bytes | None, encoding: bytes | None, accept: bytes | None
+    ) -> Endpoint:
+        fixed = self._fixed.get(head.path)
+        if fixed is not None:
+            return _simple(_only(b"GET", head, fixed))
+        try:
+            match head.path.split(b"/")[2:]:
+                case [b"models", model]:
+                    return self._about(head, self._metadata, model, b"")
+                case [b"models", model, b"versions", version]:
+                    return self._about(head, self._metadata, model, version)
+                case [b"models", model, b"ready"]:
+                    return self._about(head, self._ready, model, b"")
+                case [b"models", model, b"versions", version, b"ready"]:
+                    return self._about(head, self._ready, model, version)
+                case [b"models", model, b"infer"]:
+                    return self._infer(head, _target(model, b""), length, encoding, accept)
+                case [b"models", model, b"versions", version, b"infer"]:
+                    return self._infer(head, _target(model, version), length, encoding, accept)
+        except GatewayError as error:
+            return self._refusal(error)
+        return _simple(_not_found)
+
+    def _about(
+        self, head: Head, answer: Callable[[Target, Exchange], None], model: bytes, version: bytes
+    ) -> Endpoint:
+        return _simple(_only(b"GET", head, partial(answer, _target(model, version))))
+
+    def _infer(
+        self,
+        head: Head,
+        target: Target,
+        length: bytes | None,
+        encoding: bytes | None,
+        accept: bytes | None,
+    ) -> Endpoint:
+        if head.method != b"POST":
+            return _simple(partial(_not_allowed, b"POST"))
+        coding = content_coding(encoding)
+        if coding is None:
+            return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
+        how = InferFormat(
+            None if length is None else parse_header_length(length), coding, accepted_coding(accept)
+        )
+        sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
+        return Infer(self._tools, sized, how)
+
+    def _refusal(self, error: GatewayError, extra: Headers = ()) -> Endpoint:
+        """An endpoint that refuses whatever is sent to it, because of its head."""
+        return _simple(partial(self._refuse, error, extra))
+
+    def _refuse(self, error: GatewayError, extra: Headers, exchange: Exchange) -> None:
+        self._tools.service.refused("rest", error)
+        answer_error(exchange, error, extra)
+
+    def _metadata(self, target: Target, exchange: Exchange) -> None:
+        self._tools.service.describe(target.model, target.version, partial(_describe, exchange))
+
+    def _ready(self, target: Target, exchange: Exchange) -> None:
+        try:
+            ready = self._tools.service.is_model_ready(target.model, target.version)
+        except GatewayError as error:
+            answer_error(exchange, error)
+            return
+        if ready:
+            exchange.respond(200, ())
+        else:
+            answer_error(exchange, ModelUnavailable("Model version not ready"))
+
+
+def _target(model: bytes, version: bytes) -> Target:
+    """What percent-encoded path segments name; raises InvalidInput."""
+    try:
+        name, number = unquote_to_bytes(model).decode(), unquote_to_bytes(version).decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("a path must be UTF-8") from None
+    return Target(check_name(name), parse_version(number))
+
+
+def _simple(answer: Answer) -> Simple:
+    """An endpoint with one answer, to whatever is sent: also to what wire would refuse."""
+    return Simple(answer, answer_error)
+
+
+def _only(method: bytes, head: Head, answer: Answer) -> Answer:
+    return answer if head.method == method else partial(_not_allowed, method)
+
+
+def _send(exchange: Exchange, body: bytes) -> None:
+    exchange.respond(200, OK_JSON, body)
+
+
+def _health(is_well: Callable[[], bool], exchange: Exchange) -> None:
+    exchange.respond(200 if is_well() else 503, ())
+
+
+def _describe(exchange: Exchange, result: ModelDescription | GatewayError) -> None:
+    if isinstance(result, GatewayError):
+        answer_error(exchange, result)
+        return
+    try:
+        body = model_metadata(result)
+    except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer
+        answer_error(exchange, as_gateway_error(error))
+        return
+    _send(exchange, body)
+
+
+def _not_found(exchange: Exchange) -> None:
+    exchange.respond(404, OK_JSON, _NOT_FOUND)
+
+
+def _not_allowed(method: bytes, exchange: Exchange) -> None:
+    exchange.respond(405, (JSON, (b"allow", method)), _NOT_ALLOWED)

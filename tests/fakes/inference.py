@@ -1,0 +1,181 @@
+"""A pipeline, an exchange and a lease that remember what was done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.dtypes import DType
+from gateway.core.errors import GatewayError, ModelNotFound
+from gateway.core.messages import Done, InferRequest, InferResponse
+from gateway.core.model import ModelSpec
+from gateway.core.tensor import Buffer, TensorSpec
+from gateway.pipeline.service import Described, ModelDescription
+from gateway.wire.exchange import Exchange, Head, Headers, Peer
+
+FRAUD = ModelSpec(
+    "fraud",
+    3,
+    "onnxruntime_onnx",
+    "onnxruntime",
+    (TensorSpec("features", DType.FP32, (30,)),),
+    (TensorSpec("score", DType.FP32, (1,)),),
+    max_batch_size=64,
+)
+
+
+def identity(request: InferRequest) -> InferResponse | GatewayError:
+    """Answers with the inputs, or those of them that were asked for, under the request's id."""
+    wanted = {output.name for output in request.outputs} or {tensor.name for tensor in request.inputs}
+    outputs = tuple([tensor for tensor in request.inputs if tensor.name in wanted])
+    return InferResponse(request.model, request.version or 1, outputs, request.id, request.parameters)
+
+
+class FakeLease:
+    """Counts its holds; one is out when it is made."""
+
+    def __init__(self) -> None:
+        self.holds = 1
+
+    def hold(self) -> None:
+        self.holds += 1
+
+    def release(self) -> None:
+        assert self.holds > 0, "released more often than held"
+        self.holds -= 1
+
+
+class FakeTicket:
+    """A request that waits for `FakeInferenceService.finish`."""
+
+    def __init__(self, request: InferRequest, done: Done) -> None:
+        self.request = request
+        self.done = done
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class FakeInferenceService:
+    """Answers at once with `run`, or, when `holds`, once a test calls `finish` on a ticket."""
+
+    def __init__(
+        self, run: Callable[[InferRequest], InferResponse | GatewayError] = identity, *, holds: bool = False
+    ) -> None:
+        self.run = run
+        self.holds = holds
+        self.models = {"fraud": ModelDescription(FRAUD, (1, 3))}
+        self.not_ready: set[str] = set()
+        self.live = self.ready = True
+        self.requests: list[InferRequest] = []
+        self.tickets: list[FakeTicket] = []
+        self.refusals: list[tuple[str, GatewayError]] = []
+
+    def infer(self, request: InferRequest, done: Done) -> FakeTicket | None:
+        self.requests.append(request)
+        if self.holds:
+            self.tickets.append(FakeTicket(request, done))
+            return self.tickets[-1]
+        self.finish(FakeTicket(request, done))
+        return None
+
+    def finish(self, ticket: FakeTicket) -> None:
+        """Answers a request and lets go of its lease, as the pipeline does."""
+        result = self.run(ticket.request)
+        if ticket.request.lease is not None:
+            ticket.request.lease.release()
+        if not ticket.is_cancelled:
+            ticket.done(result)
+
+    def refused(self, protocol: str, error: GatewayError) -> None:
+        self.refusals.append((protocol, error))
+
+    def describe(self, model: str, version: int, described: Described) -> None:
+        found = self.models.get(model)
+        described(self._unknown(model) if found is None else found)
+
+    def is_live(self) -> bool:
+        return self.live
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    def is_model_ready(self, model: str, version: int) -> bool:
+        found = self.models.get(model)
+        if found is None or (version and version not in found.versions):
+            raise self._unknown(model)
+        return model not in self.not_ready
+
+    @staticmethod
+    def _unknown(model: str) -> ModelNotFound:
+        return ModelNotFound(f"Request for unknown model: '{model}' is not found")
+
+
+class FakeExchange(Exchange):
+    """Keeps the one answer it is given; `write_now` False keeps `on_written` for the test to call."""
+
+    def __init__(self, head: Head, *, write_now: bool = True) -> None:
+        self.head = head
+        self.peer = Peer(("127.0.0.1", 1))
+        self.on_gone = None
+        self.on_writable = None
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.trailers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.parts: tuple[Buffer, ...] = ()
+        self.write_now = write_now
+        self.on_written: Callable[[], None] | None = None
+        self.writable = True
+        self.is_reading = True
+        self.has_ended = False
+
+    def respond(
+        self,
+        status: int,
+        headers: Headers,
+        body: Buffer | tuple[Buffer, ...] = b"",
+        trailers: Headers = (),
+        on_written: Callable[[], None] | None = None,
+    ) -> None:
+        assert self.is_open, "answered twice"
+        self.start(status, headers)
+        self.parts = body if isinstance(body, tuple) else (body,)
+        self.body = b"".join(self.parts)
+        self.finish(trailers)
+        self.on_written = on_written
+        if on_written is not None and self.write_now:
+            on_written()
+
+    def start(self, status: int, headers: Headers) -> None:
+        assert self.status == 0, "started twice"
+        self.status = status
+        self.headers = dict(headers)
+
+    def write(self, data: Buffer) -> None:
+        assert self.status, "wrote before start"
+        assert not self.has_ended, "wrote after the end"
+        self.body += data
+
+    def finish(self, trailers: Headers = ()) -> None:
+        assert self.status, "finished before start"
+        assert not self.has_ended, "finished twice"
+        self.trailers = dict(trailers)
+        self.has_ended = True
+
+    def abort(self) -> None:
+        self.has_ended = True
+
+    @property
+    def is_writable(self) -> bool:
+        return self.writable
+
+    @property
+    def is_open(self) -> bool:
+        return not self.has_ended
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+
+from gateway.core.errors import InvalidInput, Unsupported
+from gateway.frontends.parameters import MAX_TIMEOUT_US, read_output_parameters, read_parameters
+
+
+def test_custom_parameters_are_handed_on():
+    custom = {"a": True, "b": 1, "c": 1.5, "d": "x"}
+    assert read_parameters(custom.items()) == (custom, inf, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "timeout_s", "binary"),
+    [
+        ({"timeout": 2_500_000}, 2.5, False),
+        ({"timeout": 0}, inf, False),
+        ({"binary_data_output": True}, inf, True),
+        ({"priority": 7, "sequence_id": 0, "sequence_start": False, "sequence_end": False}, inf, False),
+        ({"sequence_id": ""}, inf, False),
+    ],
+)
+def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
+    assert read_parameters(given.items()) == ({}, timeout_s, binary)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"triton_final_response": True}, InvalidInput),
+        ({"headers": "x"}, InvalidInput),
+        ({"timeout": -1}, InvalidInput),
+        ({"timeout": 1.5}, InvalidInput),
+        ({"timeout": True}, InvalidInput),
+        ({"timeout": MAX_TIMEOUT_US + 1}, InvalidInput),
+        ({"binary_data_output": 1}, InvalidInput),
+        ({"x": None}, InvalidInput),
+        ({"x": [1]}, InvalidInput),
+        ({"x": {}}, InvalidInput),
+        ({"x": nan}, InvalidInput),
+        ({"x": inf}, InvalidInput),
+        ({"sequence_id": 5}, Unsupported),
+        ({"sequence_id": [5]}, Unsupported),
+        ({"sequence_start": True}, Unsupported),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(given, error):
+    with pytest.raises(error):
+        read_parameters(given.items())
+
+
+def test_one_key_can_be_skipped():
+    assert read_parameters([("triton_x", 1)], ignored="triton_x").custom == {}
+
+
+def test_output_parameters():
+    assert read_output_parameters("y", [("binary_data", True)]) == {"binary_data": True}
+    for key in ("classification", "shared_memory_region"):
+        with pytest.raises(Unsupported, match="'y'"):
+            read_output_parameters("y", [(key, 1)])
