@@ -1,0 +1,98 @@
+"""What an engine must offer, and how it says no; engines themselves are imported by name, in workers.
+
+Tensors are numpy arrays without names, in the order of the model's signature: BYTES as object arrays
+of bytes, BF16 as uint16 arrays of its bits. With `ModelSpec.max_batch_size` > 0 each has the batch
+axis in front.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gateway.core.model import ModelSpec
+
+Array = np.ndarray[Any, np.dtype[Any]]
+MAX_TEXT = 400
+_PATH = re.compile(r"(?<![\w/])(?:/[\w.@+-]+)+/([\w.@+-]+)")
+
+
+class LoadError(Exception):
+    """The model cannot be served; the text is one line, says which tensor or file, and has no path."""
+
+
+class BadInput(Exception):
+    """The caller's values, not the model, are at fault; the text is for the caller."""
+
+
+class EngineBroken(Exception):
+    """The engine cannot go on in this process (a lost device, a sticky error): the worker must end."""
+
+
+class OutputMemory(Protocol):
+    """Memory from which a large output reaches the front without a copy."""
+
+    def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array | None:
+        """An uninitialised array for one output of this run; None where there is no room."""
+
+
+class LoadedModel(Protocol):
+    """One model in memory, run by one thread."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification, complete: every input and output, and whether it batches."""
+
+    def infer(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory
+    ) -> Sequence[Array]:
+        """The wanted outputs, in the order of `outputs`; any exception fails this batch only.
+
+        `inputs` are every input in order, read-only, and valid until this returns. An output over
+        64 KiB should be written into `memory`; one that is not is copied there.
+        """
+
+    def close(self) -> None:
+        """Frees what the process's exit would not."""
+
+
+class Runtime(Protocol):
+    """An engine; made without arguments."""
+
+    def load(
+        self,
+        path: Path,
+        spec: ModelSpec,
+        options: Mapping[str, str],
+        *,
+        max_batch_known: bool,
+        default_max_batch_size: int,
+    ) -> LoadedModel:
+        """Loads the model in the folder `path`; raises LoadError.
+
+        `spec` may lack inputs or outputs, which are then read from the file, and with them, unless
+        `max_batch_known`, whether the model batches.
+        """
+
+
+def find_runtime(reference: str) -> Runtime:
+    """The runtime called "package.module:Class"; raises LoadError where there is none."""
+    module, _, name = reference.partition(":")
+    try:
+        runtime: Runtime = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise LoadError(f"no runtime '{reference}': {one_line(error)}") from None
+    return runtime
+
+
+def one_line(error: BaseException, hide: str = "") -> str:
+    """`error` for people: one line, at most 400 characters; of `hide` and other paths the last part."""
+    text = " ".join(str(error).split())
+    if hide:
+        text = text.replace(hide.rstrip("/") + "/", "").replace(hide, "")
+    return (_PATH.sub(r"\1", text) or type(error).__name__)[:MAX_TEXT]

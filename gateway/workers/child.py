@@ -1,0 +1,188 @@
+"""The worker process: main() runs in a fork of the zygote, with the engines imported and nothing open.
+
+DESIGN: one thread that waits for the controller and the fronts and runs one batch at a time, and a
+pulse beside it. Every front gets its turn, one frame each. The process ends when the controller's
+socket does, at Stop or SIGTERM after the batch in hand, and when the engine says it is broken.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+import msgspec
+
+from gateway.core.clock import Clock, monotonic_ns, monotonic_s
+from gateway.runtimes.contract import EngineBroken, LoadError, one_line
+from gateway.workers.arena import Arena
+from gateway.workers.execution import Executor
+from gateway.workers.frames import ProtocolViolation
+from gateway.workers.loading import load_model
+from gateway.workers.messages import Connect, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.pulse import Pulse
+from gateway.workers.serving import DataChannel, FrontGone
+from gateway.workers.transport import receive_with_descriptors
+
+# Of outputs that fronts have not released yet; untouched pages cost nothing.
+OUTPUT_BYTES = 2 << 30
+KEEP_OUTPUT_BYTES = 64 << 20
+_CONTROL_BYTES = 256 << 10
+_PR_SET_NO_NEW_PRIVS = 38
+_STANDARD = 3
+
+_decode = msgspec.msgpack.Decoder(ToWorker).decode
+_encode = msgspec.msgpack.Encoder().encode
+# Loaded here, in the zygote, so that no worker searches for the C library again.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(control_fd: int) -> int:
+    """Serves one model until told to stop; returns the exit status. `control_fd` is taken over."""
+    harden(control_fd)
+    # What the zygote imported is never garbage: a collection that walked it would copy its pages.
+    gc.freeze()
+    with socket.socket(fileno=control_fd) as control, Worker(control, monotonic_s, monotonic_ns) as worker:
+        return worker.run()
+
+
+def harden(control_fd: int) -> None:
+    """Leaves no descriptor but the standard three and ours, no new privileges and no core files."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= _STANDARD and int(name) != control_fd:
+            with suppress(OSError):  # the listing's own descriptor is closed already
+                os.close(int(name))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+class Worker:
+    """Invariant: `_channels` are the data channels that are open, by their descriptors."""
+
+    def __init__(self, control: socket.socket, clock: Clock, now_ns: Callable[[], int]) -> None:
+        self._control = control
+        self._clock = clock
+        self._now_ns = now_ns
+        self._pulse = Pulse(control, clock)
+        self._channels: dict[int, DataChannel] = {}
+        self._executor: Executor | None = None
+        self._is_stopping = False
+        self._exit_status = 0
+
+    def __enter__(self) -> Worker:
+        self._epoll = select.epoll()
+        self._wakeup, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._epoll.register(self._control.fileno(), select.EPOLLIN)
+        self._epoll.register(self._wakeup.fileno(), select.EPOLLIN)
+        self._pulse.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pulse.stop()
+        signal.set_wakeup_fd(-1)
+        for fd in tuple(self._channels):
+            self._disconnect(fd)
+        if self._executor is not None:
+            self._executor.model.close()
+            self._executor.arena.close()
+        self._epoll.close()
+        self._wakeup.close()
+        self._waker.close()
+
+    def run(self) -> int:
+        """Serves until the end; returns the exit status."""
+        while not self._is_stopping:
+            for fd, _ in self._epoll.poll(None, 16):
+                self._attend(fd)
+        return self._exit_status
+
+    def _attend(self, fd: int) -> None:
+        if self._is_stopping:
+            return
+        if fd in self._channels:
+            self._serve(fd)
+        elif fd == self._control.fileno():
+            self._take_control()
+
+    def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
+        self._is_stopping = True  # the wake-up descriptor ends the wait; a batch in hand ends first
+
+    # ---- batches --------------------------------------------------------------------------------
+
+    def _serve(self, fd: int) -> None:
+        pulse = self._pulse
+        pulse.busy_since = self._clock()
+        try:
+            if self._channels[fd].serve_one():
+                pulse.executed += 1
+        except (FrontGone, ProtocolViolation):
+            # What was wrong is the front's to tell: it sees its channel close.
+            self._disconnect(fd)
+        except EngineBroken:
+            self._is_stopping = True
+            self._exit_status = 1
+        finally:
+            pulse.busy_since = 0.0
+
+    def _disconnect(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+        self._channels.pop(fd).close()
+
+    # ---- the controller -------------------------------------------------------------------------
+
+    def _take_control(self) -> None:
+        view = memoryview(bytearray(_CONTROL_BYTES))
+        try:
+            size, fds, _ = receive_with_descriptors(self._control, view)
+        except OSError:
+            size, fds = 0, []
+        if not size:
+            self._is_stopping = True
+            return
+        match _decode(view[:size]):
+            case Load() as load:
+                self._load(load)
+            case Connect(generation=generation):
+                self._connect(fds, generation)
+                return
+            case Stop():
+                self._is_stopping = True
+        for fd in fds:
+            os.close(fd)
+
+    def _load(self, load: Load) -> None:
+        try:
+            if self._executor is not None:
+                raise LoadError("this worker has a model already")
+            model, phases_s = load_model(load, self._clock)
+        except LoadError as error:
+            self._tell(LoadFailed(one_line(error)))
+            return
+        self._executor = Executor(model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
+        self._tell(Loaded(model.spec, phases_s))
+        self._pulse.beat()
+
+    def _connect(self, fds: list[int], generation: int) -> None:
+        if len(fds) != 1 or self._executor is None:
+            for fd in fds:
+                os.close(fd)
+            return
+        channel = DataChannel(socket.socket(fileno=fds[0]), generation, self._executor, self._now_ns)
+        self._channels[fds[0]] = channel
+        self._epoll.register(fds[0], select.EPOLLIN)
+
+    def _tell(self, message: FromWorker) -> None:
+        with suppress(OSError):  # a controller that is gone is seen by the next wait
+            self._control.send(_encode(message))

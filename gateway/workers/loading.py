@@ -1,0 +1,29 @@
+"""Loads a model by the name of its runtime, in a worker or (isolation inline) in a front."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.core.clock import Clock
+from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, one_line
+from gateway.workers.messages import Load
+
+
+def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]:
+    """The model, and how many seconds importing the runtime and loading took; raises LoadError."""
+    begun = clock()
+    runtime = find_runtime(load.runtime)
+    found = clock()
+    try:
+        model = runtime.load(
+            Path(load.path),
+            load.spec,
+            load.options,
+            max_batch_known=load.max_batch_known,
+            default_max_batch_size=load.default_max_batch_size,
+        )
+    except LoadError:
+        raise
+    except Exception as error:  # engines fail in ways of their own
+        raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
+    return model, {"runtime": found - begun, "load": clock() - found}

@@ -1,0 +1,229 @@
+"""A worker's end of one front's data channel: takes a frame, runs it, answers it."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gateway.core.dtypes import DType
+from gateway.runtimes.contract import Array, BadInput, EngineBroken, one_line
+from gateway.workers import frames
+from gateway.workers.arena import ArenaLease, Segment
+from gateway.workers.execution import (
+    Executor,
+    LargeOutputs,
+    ModelMisbehaved,
+    NoRoom,
+    ReplyForm,
+    ServePlan,
+    check_outputs,
+    encode_outputs,
+    remember,
+    reply_form,
+)
+from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Kind, ProtocolViolation
+from gateway.workers.segments import ForeignSegments
+from gateway.workers.transport import configure, receive_segment, send_frame
+
+# A front that takes nothing for so long is stuck; the other fronts of this worker must not be.
+_SEND_TIMEOUT_MS = 2000
+_MAX_SEGMENTS = 4096
+_MAX_SEGMENT_BYTES = 64 << 30
+_U32 = (1 << 32) - 1
+
+
+class FrontGone(Exception):
+    """The front closed the channel, broke it, or does not read."""
+
+
+class DataChannel:
+    """Serves one front; a frame that breaks the protocol ends the channel, never the process."""
+
+    def __init__(
+        self, sock: socket.socket, generation: int, executor: Executor, now_ns: Callable[[], int]
+    ) -> None:
+        configure(sock)
+        self._sock = sock
+        self._generation = generation
+        self._executor = executor
+        self._now_ns = now_ns
+        self._run_word = frames.header_word(Kind.RUN, generation)
+        self._reply_word = frames.header_word(Kind.REPLY, generation)
+        self._theirs = ForeignSegments(_MAX_SEGMENTS, _MAX_SEGMENT_BYTES)
+        self._lent: dict[int, ArenaLease] = {}
+        self._announced: set[int] = set()
+        self._forgotten: list[int] = []
+        self._segment_follows = False
+        executor.arena.subscribe(self._forget)
+
+    def serve_one(self) -> bool:
+        """Takes one frame; True if it was a batch. Raises FrontGone, ProtocolViolation, EngineBroken."""
+        view = self._executor.view
+        try:
+            if self._segment_follows:
+                self._theirs.add(*receive_segment(self._sock, view, self._generation))
+                self._segment_follows = False
+                return False
+            size = self._sock.recv_into(view)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise FrontGone(error.strerror) from None
+        if not size:
+            raise FrontGone("closed")
+        word, batch, total, payload, _, _, _, _, _ = HEADER.unpack_from(view)
+        if word != self._run_word or total != size or not HEADER_BYTES <= payload <= size:
+            self._take_other(size)
+            return False
+        self._run(batch, self._executor.plan(total, payload))
+        return True
+
+    def close(self) -> None:
+        """Must be called when the channel has ended, for whatever reason."""
+        self._executor.arena.unsubscribe(self._forget)
+        for lease in self._lent.values():
+            lease.release()
+        self._lent.clear()
+        self._theirs.clear()
+        self._sock.close()
+
+    # ---- a batch --------------------------------------------------------------------------------
+
+    def _run(self, batch: int, plan: ServePlan) -> None:
+        memory = LargeOutputs(self._executor.arena)
+        try:
+            self._answer(batch, plan, memory)
+        except (FrontGone, ProtocolViolation):
+            raise
+        except EngineBroken as error:
+            self._fail(batch, Failure.FATAL, one_line(error))
+            raise
+        except BadInput as error:
+            self._fail(batch, Failure.BAD_INPUT, one_line(error))
+        except NoRoom:
+            self._fail(batch, Failure.NO_MEMORY, "no shared memory is left for the outputs")
+        except ModelMisbehaved as error:
+            self._fail(batch, Failure.MODEL_FAILED, one_line(error))
+        except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything; the batch fails
+            self._fail(batch, Failure.MODEL_FAILED, f"{type(error).__name__}: {one_line(error)}")
+        finally:
+            memory.free()
+
+    def _answer(self, batch: int, plan: ServePlan, memory: LargeOutputs) -> None:
+        begun = self._now_ns()
+        inputs = self._executor.inputs(plan, self._theirs)
+        before = self._now_ns()
+        results = self._executor.model.infer(inputs, plan.outputs, plan.rows, memory)
+        after = self._now_ns()
+        form = self._known_form(plan, results)
+        if form is None:
+            form, inline = self._new_form(plan, results, memory)
+        else:
+            inline = [result.tobytes() for result in results]
+        head = HEADER.pack(
+            self._reply_word,
+            batch,
+            form.total,
+            HEADER_BYTES + len(form.table),
+            after - before,
+            min(before - begun, _U32),
+            min(self._now_ns() - after, _U32),
+            0,
+            0,
+        )
+        pieces = [head, form.table]
+        for data, pad in zip(inline, form.pads, strict=True):
+            pieces.append(data)
+            if pad:
+                pieces.append(pad)
+        self._send(b"".join(pieces))
+
+    def _known_form(self, plan: ServePlan, results: Sequence[Array]) -> ReplyForm | None:
+        """The form of the last reply with these shapes; None where anything is new or wrong."""
+        if not plan.replies or len(results) != len(plan.dtypes):
+            return None
+        for result, dtype in zip(results, plan.dtypes, strict=True):
+            if type(result) is not np.ndarray or result.dtype != dtype:
+                return None
+        return plan.replies.get(tuple([result.shape for result in results]))
+
+    def _new_form(
+        self, plan: ServePlan, results: Sequence[Array], memory: LargeOutputs
+    ) -> tuple[ReplyForm, list[bytes]]:
+        check_outputs(plan, results)
+        encoded = encode_outputs(results)
+        sizes = [len(data) if isinstance(data, bytes) else data.nbytes for data in encoded]
+        table = frames.table_bytes([result.ndim for result in results], 0)
+        fits = frames.choose_inline(sizes, HEADER_BYTES + table)
+        shared = [None if fit else memory.place(data) for data, fit in zip(encoded, fits, strict=True)]
+        places = [None if place is None else (place[0].number, place[1]) for place in shared]
+        form = reply_form(plan, results, sizes, places)
+        for place in shared:
+            if place is not None:
+                self._lend(place[0], memory)
+        if all(fits) and all(spec.dtype is not DType.BYTES for spec in plan.specs):
+            remember(plan, results, form)
+        inline = [data for data, fit in zip(encoded, fits, strict=True) if fit]
+        return form, [data if isinstance(data, bytes) else data.tobytes() for data in inline]
+
+    def _lend(self, segment: Segment, memory: LargeOutputs) -> None:
+        if segment.number in self._lent:  # two outputs in one array of the engine's
+            return
+        self._lent[segment.number] = memory.lend(segment.number)
+        if segment.number not in self._announced:
+            self._announced.add(segment.number)
+            number, size = segment.number, segment.size
+            self._send(frames.pack_control(Kind.ANNOUNCE, self._generation, number, size))
+            self._send(frames.pack_control(Kind.SEGMENT, self._generation, number, size), segment.fd)
+
+    def _fail(self, batch: int, failure: Failure, text: str) -> None:
+        self._send(frames.pack_error(self._generation, batch, failure, text))
+
+    # ---- the rest -------------------------------------------------------------------------------
+
+    def _take_other(self, size: int) -> None:
+        header = frames.unpack_header(self._executor.view, size, self._generation)
+        frames.check_control(header)
+        match header.kind:
+            case Kind.ANNOUNCE:
+                self._segment_follows = True
+            case Kind.FORGET:
+                self._theirs.forget(header.detail)
+            case Kind.RELEASE:
+                lease = self._lent.pop(header.detail, None)
+                if lease is None:
+                    raise ProtocolViolation("RELEASE of a segment that is not lent")
+                lease.release()
+            case kind:
+                raise ProtocolViolation(f"a {kind.name} frame from a front")
+
+    def _forget(self, number: int) -> None:
+        if number in self._announced:
+            self._announced.discard(number)
+            self._forgotten.append(number)
+
+    def _send(self, frame: bytes, fd: int | None = None) -> None:
+        while self._forgotten:
+            number = self._forgotten.pop()
+            self._send_now(frames.pack_control(Kind.FORGET, self._generation, number), None)
+        self._send_now(frame, fd)
+
+    def _send_now(self, frame: bytes, fd: int | None) -> None:
+        for _ in range(2):
+            try:
+                send_frame(self._sock, frame, fd)
+            except BlockingIOError:
+                self._wait_until_writable()
+            except OSError as error:
+                raise FrontGone(error.strerror) from None
+            else:
+                return
+        raise FrontGone("the front does not read")
+
+    def _wait_until_writable(self) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        poll.poll(_SEND_TIMEOUT_MS)
