@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
+from gateway.cli.bench.command import bench_command
 from gateway.cli.check import check
 from gateway.cli.models import models
 from gateway.cli.plugins import plugins
@@ -37,6 +38,7 @@ app.command()(serve)
 app.command()(check)
 app.command()(models)
 app.command()(plugins)
+app.command("bench")(bench_command)
 
 
 def main() -> None:

@@ -64,3 +64,27 @@ class FakeLoop:
             self.turn()
         self._clock.now = when
         self.turn()
+
+
+class FakeReaders:
+    """The reader and writer registrations of an event loop; `run` calls every reader once."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[int, Callable[[], object]] = {}
+        self.writers: dict[int, Callable[[], object]] = {}
+
+    def add_reader(self, fd: int, callback: Callable[[], object], /) -> None:
+        self.callbacks[fd] = callback
+
+    def remove_reader(self, fd: int, /) -> None:
+        del self.callbacks[fd]
+
+    def add_writer(self, fd: int, callback: Callable[[], object], /) -> None:
+        self.writers[fd] = callback
+
+    def remove_writer(self, fd: int, /) -> None:
+        del self.writers[fd]
+
+    def run(self) -> None:
+        for callback in list(self.callbacks.values()):
+            callback()
