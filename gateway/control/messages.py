@@ -58,11 +58,16 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
 
 
 class Attach(msgspec.Struct, frozen=True, tag="attach"):
-    """An instance can be used by the data channel that comes with this packet."""
+    """An instance can be used by the data channel that comes with this packet.
+
+    `inline` is a workers.messages.Load in msgpack where the model is to run in the front itself; the
+    channel's worker, in which it was loaded first, then stands by, and tells by its end of its death.
+    """
 
     worker: int
     generation: int
     key: ModelKey
+    inline: bytes = b""
 
 
 class Detach(msgspec.Struct, frozen=True, tag="detach"):

@@ -1,1 +1,12 @@
-"""A model version from absent to ready and back: the table of states, and the actor that performs it."""
+"""A model version from absent to ready and back, and the fronts that are told of it.
+
+states      the table of what may follow what
+version     the actor of one version: its instances, its deaths, its retirement | means: what it works with
+manager     all versions of a repository; turns what is offered into versions, and changes into views
+fronts      the front processes: started, told the world, connected to workers, restarted, drained
+load_slots  who may load next | disappearance: what of a shrunken listing is believed
+offers      the repository's words as a worker's orders | facts, ledger: what telemetry learns
+
+Runs in the controller, on its loop, without an await between reading and writing of any state. Knows
+no socket of a client and no engine.
+"""

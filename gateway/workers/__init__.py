@@ -2,7 +2,8 @@
 
 zygote      a forkserver with numpy and the engines imported: no session, no thread
 child       main() of a worker: load, run batches, report; the only place an engine lives
-supervisor  the controller's side: keeps a zygote, forks workers, notices deaths
+supervisor  the controller's side: makes workers, notices hangs and deaths | forkserver: keeps a zygote
+restart     when the dead come back | forking: the zygote's messages | processes, parentage: the system's part
 channel     a front's side: batches out, replies in, over one SOCK_SEQPACKET pair per worker
 frames      the data channel's binary layout | arena: shared memory for large tensors
 messages    the control channel between controller and worker

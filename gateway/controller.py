@@ -1,0 +1,276 @@
+"""Composition root of the controller: the control plane's process, and the parent of all others.
+
+Everything is constructed here, in order, by plain calls. Nothing of a request passes through this
+process: if it is killed, all others end; while it lives, it puts back whatever else is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from random import Random
+from typing import Any
+
+import msgspec
+
+from gateway.admin.metrics import MetricsService
+from gateway.config import GatewayConfig
+from gateway.control.channel import ControlChannel
+from gateway.core.clock import monotonic_s
+from gateway.lifecycle.fronts import FRONT, FrontFailed, Fronts, FrontSettings
+from gateway.lifecycle.ledger import Ledger
+from gateway.lifecycle.load_slots import LoadGate
+from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
+from gateway.lifecycle.means import Means
+from gateway.lifecycle.offers import RUNTIMES, catalogue_of
+from gateway.repository.catalogue import Catalogue
+from gateway.repository.index import settle
+from gateway.repository.local import RepositoryUnreachable, scan_all
+from gateway.telemetry.counters import FrontReport, Merged
+from gateway.telemetry.exposition import render
+from gateway.wire.listener import Listener
+from gateway.workers.processes import reap_strays
+from gateway.workers.restart import policy_of
+from gateway.workers.supervisor import Supervisor, SupervisorStatistics
+
+log = logging.getLogger("gateway.controller")
+
+CHILD = "gateway.workers.child:main"
+# Between looks at stray children and at fronts that do not start.
+TICK_S = 1.0
+# While the repository has never been readable, it is looked at this often.
+FIRST_LOOK_S = 2.0
+# What fronts may take beyond their drain to close listeners and say goodbye.
+GOODBYE_S = 2.0
+
+Announce = Callable[[Mapping[str, int]], None]
+
+
+class ControllerStatistics(msgspec.Struct, frozen=True):
+    """The state of the whole process tree."""
+
+    lifecycle: LifecycleStatistics
+    supervisor: SupervisorStatistics
+    front_pids: tuple[int, ...]
+    front_restarts: int
+    zygote_pid: int | None
+
+
+class Telemetry:
+    """Merges what fronts hand over."""
+
+    def __init__(self) -> None:
+        self.merged = Merged()
+        self._decode = msgspec.msgpack.Decoder(FrontReport).decode
+
+    def on_counters(self, front: int, data: bytes) -> None:
+        """Takes a front's newest report; one that is not understood is dropped and logged."""
+        try:
+            report = self._decode(data)
+        except msgspec.MsgspecError as error:
+            log.error("front %d handed over counters that cannot be read: %s", front, error)
+            return
+        self.merged.update(front, report)
+
+    def on_front_died(self, front: int) -> None:
+        """Keeps the sums of the dead front."""
+        self.merged.retire(front)
+
+
+class CannotListen(Exception):
+    """An address of the controller itself cannot be had."""
+
+
+class Controller:
+    """Everything in the controller process. Construct it on the event loop of the main thread."""
+
+    def __init__(
+        self, config: GatewayConfig, *, worker_entry: str = CHILD, front_module: str = FRONT, seed: int = 0
+    ) -> None:
+        self._config = config
+        self._rng = Random(seed or os.getpid())
+        settings = config.workers
+        self.telemetry = Telemetry()
+        self.supervisor = Supervisor(settings, ControlChannel, monotonic_s, self._rng, worker_entry)
+        count = front_count(config.server.fronts, len(os.sched_getaffinity(0)))
+        self.fronts = Fronts(
+            FrontSettings(count, front_module, policy_of(settings)),
+            self._configuration,
+            self.telemetry,
+            monotonic_s,
+            self._rng,
+        )
+        self.ledger = Ledger(self._states, self._process_restarts)
+        means = Means(
+            settings,
+            self.supervisor,
+            self.fronts,
+            LoadGate(settings.load_slots),
+            asyncio.get_running_loop(),
+            monotonic_s,
+            self._rng,
+            self.ledger.record,
+        )
+        self.lifecycle = Lifecycle(means, self.fronts)
+        self._is_serving = False
+        self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
+        self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    # ---- life ----------------------------------------------------------------------------------------
+
+    async def serve(self, announce: Announce) -> int:
+        """Runs until `stop` is called; returns the exit status. `announce` is told the ports, once."""
+        self.supervisor.start()
+        self.fronts.start(self.lifecycle)
+        status = 0
+        try:
+            await _unless(self._stop, self._run(announce))
+        except* (FrontFailed, CannotListen) as failed:
+            log.error("cannot serve: %s", _first(failed))
+            status = 1
+        finally:
+            await self._shut_down()
+        return status
+
+    def stop(self) -> None:
+        """Begins an orderly end; a second call makes it a quick one."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def statistics(self) -> ControllerStatistics:
+        """The state of the whole process tree."""
+        return ControllerStatistics(
+            self.lifecycle.statistics(),
+            self.supervisor.statistics(),
+            self.fronts.pids(),
+            self.fronts.restarts,
+            self.supervisor.zygote_pid,
+        )
+
+    async def _run(self, announce: Announce) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_repository(), name="repository")
+            group.create_task(self._tick(), name="tick")
+            metrics_port = await self._listen()
+            ports = await self.fronts.wait_until_listening()
+            self._is_serving = True
+            announce({**ports, "metrics": metrics_port})
+
+    async def _listen(self) -> int:
+        server = self._config.server
+        try:
+            _, port = await self._metrics_listener.start(server.host, server.metrics_port)
+        except OSError as error:
+            text = f"server.metrics_port = {server.metrics_port}: {error.strerror or error}"
+            raise CannotListen(text) from None
+        return port
+
+    async def _shut_down(self) -> None:
+        self._is_serving = False
+        server = self._config.server
+        orderly = server.pre_drain_s + server.drain_timeout_s
+        await _unless(self._hurry, self.fronts.drain(orderly, orderly + GOODBYE_S))
+        self.lifecycle.close()
+        await _unless(self._hurry, self.supervisor.close(self._config.workers.stop_grace_s))
+        self.supervisor.abandon()
+        await self.fronts.kill()
+        await self.supervisor.wait_until_gone(2.0)
+        reap_strays(())
+        await self._metrics_listener.drain(0.0)
+        await self._metrics.aclose()
+
+    # ---- what goes on all the time -------------------------------------------------------------------
+
+    async def _follow_repository(self) -> None:
+        settings = self._config.repository
+        served = previous = Catalogue()
+        is_first, fault = True, ""
+        while True:
+            try:
+                current = await asyncio.to_thread(scan_all, settings.paths, previous)
+            except RepositoryUnreachable as error:
+                if error.text != fault:
+                    log.error("%s; what is known goes on being served", error.text)
+                fault = error.text
+            else:
+                served = current if is_first else settle(served, previous, current)
+                previous, is_first, fault = current, False, ""
+                self._reconcile(served)
+            if not settings.poll_s and not is_first:
+                return
+            await asyncio.sleep(settings.poll_s or FIRST_LOOK_S)
+
+    def _reconcile(self, found: Catalogue) -> None:
+        runtimes = {**RUNTIMES, **self._config.workers.runtimes}
+        limit = self._config.repository.default_max_batch_size
+        self.lifecycle.reconcile(catalogue_of(found, runtimes, limit))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.fronts.check_hung(monotonic_s())
+            reap_strays((*self.supervisor.pids(), *self.fronts.pids()))
+
+    # ---- what parts ask for --------------------------------------------------------------------------
+
+    def _configuration(self, front: int, ports: Mapping[str, int]) -> str:
+        """The configuration as the front must have it: a port that was chosen once stays."""
+        known = {f"{name}_port": port for name, port in ports.items()}
+        server = self._config.server.model_copy(update=known)
+        return self._config.model_copy(update={"server": server}).model_dump_json()
+
+    def _render(self) -> bytes:
+        return render(self.telemetry.merged, self.ledger)
+
+    def _states(self) -> Mapping[tuple[str, int], str]:
+        return self.lifecycle.states()
+
+    def _process_restarts(self) -> Mapping[str, int]:
+        zygotes = max(0, self.supervisor.statistics().zygote_starts - 1)
+        return {"front": self.fronts.restarts, "zygote": zygotes}
+
+
+def front_count(wanted: int | str, cores: int) -> int:
+    """How many fronts: a number, or half the cores for "auto"."""
+    return wanted if isinstance(wanted, int) else max(1, cores // 2)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Does `work`, and breaks it off when `event` is set."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        watcher = group.create_task(event.wait())
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        watcher.cancel()
+
+
+async def _serve(config: GatewayConfig, announce: Announce) -> int:
+    controller = Controller(config)
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, controller.stop)
+    return await controller.serve(announce)
+
+
+def run(config: GatewayConfig, announce: Announce) -> int:
+    """Serves until SIGTERM or SIGINT (a second one hurries); returns the process's exit status."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s controller[%(process)d] %(levelname)s %(name)s: %(message)s",
+    )
+    return asyncio.run(_serve(config, announce))

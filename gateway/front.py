@@ -1,0 +1,274 @@
+"""Composition root of a front: the data plane's process.
+
+Run as `python -m gateway.front FD` by the controller; FD is its control channel. The first packet is
+the whole configuration; everything is built from it here, in order, by plain constructor calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import msgspec
+import uvloop
+
+from gateway.config import GatewayConfig, validate
+from gateway.control.channel import ControlChannel
+from gateway.control.messages import (
+    Attach,
+    Bye,
+    Configure,
+    Counters,
+    Detach,
+    Drain,
+    FromFront,
+    Listening,
+    Snapshot,
+    ToFront,
+)
+from gateway.core.clock import monotonic_ns, monotonic_s, wall_s
+from gateway.core.model import ModelSpec
+from gateway.core.records import RequestRecord
+from gateway.frontends.service import Protocols
+from gateway.pipeline.catalogue import Catalogue
+from gateway.pipeline.instances import Instances
+from gateway.pipeline.pipeline import Pipeline
+from gateway.runtimes.contract import LoadError
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.queue import ModelQueue
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.counters import Counters as RequestCounters
+from gateway.telemetry.counters import Gauges, QueueDepth
+from gateway.wire.listener import Listener
+from gateway.wire.tls import server_context
+from gateway.workers.arena import Arena
+from gateway.workers.channel import WorkerLink
+from gateway.workers.links import Link
+from gateway.workers.loading import load_model
+from gateway.workers.messages import Load
+from gateway.workers.standby import StandbyLink
+
+log = logging.getLogger("gateway.front")
+
+# Deadlines are kept to within this; a sweep of an idle front costs under a microsecond.
+SWEEP_S = 0.02
+# A front whose controller is gone finishes what it has, and leaves no orphan.
+ORPHAN_DRAIN_S = 3.0
+
+
+class Front:
+    """Everything in one front process. Invariant: nothing here is constructed anywhere else."""
+
+    def __init__(self, config: GatewayConfig, number: int, channel: ControlChannel[ToFront]) -> None:
+        self._config = config
+        self._number = number
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._drain_s: float | None = None
+        scheduling = config.scheduling
+        self._counters = RequestCounters()
+        self._arena = Arena(config.workers.shared_memory_bytes)
+        self._poison = PoisonList(scheduling.poison_memory_s)
+        self._catalogue = Catalogue(scheduling.max_cold_waiters, scheduling.cold_wait_s)
+        self._instances = Instances(self._catalogue, self._make_queue, monotonic_s, self._tell)
+        self._pipeline = Pipeline(self._catalogue, scheduling, monotonic_s, self._sink(), self._tell)
+        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s)
+        context = server_context(config.tls) if config.tls is not None else None
+        self._listeners = {
+            name: Listener(self._protocols, config.wire, monotonic_s, ssl=context, body_memory=self._arena)
+            for name in ("http", "grpc")
+        }
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Listens, serves until told to drain, and leaves nothing behind."""
+        server = self._config.server
+        reuse_port = server.fronts != 1
+        ports = {}
+        for name, port in (("http", server.http_port), ("grpc", server.grpc_port)):
+            _, ports[name] = await self._listeners[name].start(server.host, port, reuse_port=reuse_port)
+        self._tell(Listening(ports))
+        # What start-up made stays for good: not looking at it again makes a collection three times
+        # shorter, and a threshold above one turn's garbage keeps it out of single requests.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        self._sweep()
+        self._flush()
+        await self._stopped.wait()
+        await self._drain()
+
+    def stop(self, drain_s: float) -> None:
+        """Begins the drain; a second call shortens it."""
+        self._drain_s = drain_s if self._drain_s is None else min(drain_s, self._drain_s)
+        self._stopped.set()
+
+    async def _drain(self) -> None:
+        assert self._drain_s is not None
+        self._pipeline.drain()
+        await asyncio.sleep(min(self._config.server.pre_drain_s, self._drain_s))
+        self._protocols.finish()
+        await asyncio.gather(*(listener.drain(self._drain_s) for listener in self._listeners.values()))
+        self._hand_over_counters()
+        self._tell(Bye())
+        self._instances.close()
+        self._arena.close()
+
+    # ---- the controller's word ------------------------------------------------------------------
+
+    def on_message(self, message: ToFront, fds: tuple[int, ...]) -> None:
+        """Acts on one packet of the controller; owns its descriptors."""
+        match message:
+            case Snapshot():
+                self._instances.apply(message)
+            case Attach():
+                self._attach(message, fds)
+            case Detach():
+                self._instances.detach(message.worker)
+            case Drain():
+                self.stop(message.timeout_s)
+            case Configure():
+                log.error("a second configuration was ignored")
+
+    def _attach(self, message: Attach, fds: tuple[int, ...]) -> None:
+        (fd,) = fds
+        sock = socket.socket(fileno=fd)
+        queue = self._instances.queue_for(message.key)
+        if queue is None:  # removed since the controller sent this
+            sock.close()
+            self._instances.detach(message.worker)
+            return
+        self._instances.attach(message.key, self._link(message, sock, queue))
+
+    def _link(self, message: Attach, sock: socket.socket, queue: ModelQueue) -> Link:
+        if message.inline:
+            try:
+                model, _ = load_model(msgspec.msgpack.decode(message.inline, type=Load), monotonic_s)
+            except LoadError as error:
+                # Its worker has loaded the same files: go on with that, and say so.
+                log.error("%s cannot run in the front, its worker runs it: %s", message.key, error)
+            else:
+                return StandbyLink(model, message.worker, queue, monotonic_ns, sock, self._loop)
+        return WorkerLink(
+            sock, message.worker, message.generation, queue.spec, self._arena, self._loop, queue
+        )
+
+    def _tell(self, message: FromFront) -> None:
+        self._channel.send(message)
+
+    # ---- parts ----------------------------------------------------------------------------------
+
+    def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
+        return ModelQueue(spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events)
+
+    def _sink(self) -> Callable[[RequestRecord], None]:
+        if not self._config.telemetry.access_log:
+            return self._counters.record
+        log_line = AccessLog(sys.stdout.buffer.write, wall_s).record
+
+        def both(record: RequestRecord) -> None:
+            self._counters.record(record)
+            log_line(record)
+
+        return both
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        if not self._pipeline.is_idle:
+            self._pipeline.sweep(monotonic_s())
+        self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _flush(self) -> None:
+        self._hand_over_counters()
+        self._protocols.refresh()
+        sys.stdout.flush()
+        self._loop.call_later(self._config.telemetry.flush_s, self._flush)
+
+    def _hand_over_counters(self) -> None:
+        for report in self._counters.reports(self._gauges()):
+            self._tell(Counters(msgspec.msgpack.encode(report)))
+
+    def _gauges(self) -> Gauges:
+        depths = []
+        for slot in self._catalogue.slots():
+            if slot.queue is not None:
+                waiting, in_flight, _ = slot.queue.statistics()
+                if waiting or in_flight or len(slot.waiters):
+                    depths.append(
+                        QueueDepth(slot.key.name, slot.key.version, waiting + len(slot.waiters), in_flight)
+                    )
+        connections = 0
+        errors: dict[str, int] = {}
+        for listener in self._listeners.values():
+            statistics = listener.statistics()
+            connections += statistics.open
+            for kind, count in statistics.faults.items():
+                errors[kind] = errors.get(kind, 0) + count
+        return Gauges(tuple(depths), connections, errors)
+
+
+async def serve(fd: int) -> int:
+    """Runs a front on the control channel `fd` until it is told to stop; returns the exit status."""
+    loop = asyncio.get_running_loop()
+    configured: asyncio.Future[tuple[int, GatewayConfig]] = loop.create_future()
+    front: Front | None = None
+    early: list[tuple[ToFront, tuple[int, ...]]] = []
+
+    def on_message(message: ToFront, fds: tuple[int, ...]) -> None:
+        if isinstance(message, Configure) and not configured.done():
+            configured.set_result((message.front, validate(msgspec.json.decode(message.config))))
+        elif front is None:
+            early.append((message, fds))
+        else:
+            front.on_message(message, fds)
+
+    def on_closed(reason: str) -> None:
+        if front is None:
+            configured.cancel()
+        else:
+            front.stop(ORPHAN_DRAIN_S)
+
+    channel: ControlChannel[ToFront] = ControlChannel(
+        socket.socket(fileno=fd), ToFront, on_message, on_closed
+    )
+    number, config = await configured
+    front = Front(config, number, channel)
+    for message, fds in early:
+        front.on_message(message, fds)
+    loop.add_signal_handler(signal.SIGTERM, front.stop, config.server.drain_timeout_s)
+    try:
+        await front.run()
+    finally:
+        channel.close()
+    return 0
+
+
+def main() -> int:
+    """The process: one argument, the descriptor of the control channel."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s front[%(process)d] %(levelname)s %(name)s: %(message)s",
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller drains us
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(serve(int(sys.argv[1])))
+        except asyncio.CancelledError:
+            return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # nothing is left to do, and engines' or allocators' exit handlers cost tens of ms

@@ -1,0 +1,38 @@
+"""What telemetry is told of loads and deaths: frozen values through one injected callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from gateway.core.model import ModelKey
+
+
+class InstanceLoaded(msgspec.Struct, frozen=True):
+    """An instance is ready: seconds it waited for a slot, from then to ready, and the worker's own phases."""
+
+    key: ModelKey
+    queued_s: float
+    load_s: float
+    phases_s: Mapping[str, float]
+
+
+class InstanceFailed(msgspec.Struct, frozen=True):
+    """An instance could not be loaded."""
+
+    key: ModelKey
+    reason: str
+
+
+class WorkerDied(msgspec.Struct, frozen=True):
+    """A worker ended unasked; `end` says how, `then` what follows."""
+
+    key: ModelKey
+    end: str
+    then: Literal["restart", "quarantine"]
+
+
+Fact = InstanceLoaded | InstanceFailed | WorkerDied
+Tell = Callable[[Fact], None]

@@ -1,0 +1,365 @@
+"""The fronts as the controller holds them: started, told the world, restarted, drained.
+
+Each front has its own numbering of snapshots, from 1, and its own data channel to every worker, with
+a generation no other channel ever had. A front that dies is replaced at once and told everything
+anew; one that loses us goes on serving what it knows, and ends by PR_SET_PDEATHSIG if we are dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from itertools import count
+from random import Random
+from typing import Protocol
+
+import msgspec
+
+from gateway.control.channel import ControlChannel, packet_pair
+from gateway.control.messages import (
+    Activate,
+    Attach,
+    Bye,
+    Configure,
+    Counters,
+    Detach,
+    Detached,
+    Drain,
+    FromFront,
+    Listening,
+    ModelView,
+    Suspect,
+    ToFront,
+)
+from gateway.control.snapshots import Delta, aged, steps
+from gateway.core.clock import Clock
+from gateway.core.model import ModelKey
+from gateway.workers.messages import Connect, ToWorker
+from gateway.workers.processes import Process, describe, launch
+from gateway.workers.restart import RestartPolicy, backoff, recent
+
+log = logging.getLogger("gateway.fronts")
+
+FRONT = "gateway.front"
+
+
+class FrontEvents(Protocol):
+    """What fronts ask for."""
+
+    def on_activate(self, key: ModelKey, wait_s: float) -> None:
+        """Somebody waits for this version."""
+
+    def on_suspect(self, worker: int, reason: str) -> None:
+        """A worker broke the protocol or does not answer."""
+
+
+class FrontTelemetry(Protocol):
+    """What fronts have counted."""
+
+    def on_counters(self, front: int, data: bytes) -> None:
+        """The newest report of a front."""
+
+    def on_front_died(self, front: int) -> None:
+        """The next report of this index starts from zero."""
+
+
+class Reachable(Protocol):
+    """A worker as far as fronts are connected to it."""
+
+    @property
+    def id(self) -> int: ...
+
+    def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None:
+        """Sends at once; takes `fds` over."""
+
+
+class FrontSettings(msgspec.Struct, frozen=True):
+    """How many, how to start one, and how to restart it."""
+
+    count: int
+    module: str = FRONT
+    policy: RestartPolicy = RestartPolicy()
+    start_timeout_s: float = 30.0
+
+
+class FrontFailed(Exception):
+    """A front ended before all of them had ever been listening: the configuration cannot be served."""
+
+
+class _Attached(msgspec.Struct, frozen=True):
+    key: ModelKey
+    worker: Reachable
+    inline: bytes
+
+
+class _Front:
+    """One place for a front: the process in it changes, the index stays."""
+
+    __slots__ = ("channel", "deaths", "index", "number", "ports", "process", "restart", "started_at")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: Process | None = None
+        self.channel: ControlChannel[FromFront] | None = None
+        self.number = 0  # of the last snapshot it was sent
+        self.ports: Mapping[str, int] | None = None  # None until it listens
+        self.deaths: tuple[float, ...] = ()
+        self.restart: asyncio.TimerHandle | None = None
+        self.started_at = 0.0
+
+
+class Fronts:
+    """Owns the front processes; `start` them, then `publish`, `attach` and `detach`; `drain` at the end.
+
+    `configure(front, ports)` is the configuration as JSON, with `ports` where those are known already:
+    a port given as 0 is chosen by the first front and then kept for all others and all restarts.
+    """
+
+    def __init__(
+        self,
+        settings: FrontSettings,
+        configure: Callable[[int, Mapping[str, int]], str],
+        telemetry: FrontTelemetry,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._settings = settings
+        self._configure = configure
+        self._telemetry = telemetry
+        self._clock = clock
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._events: FrontEvents | None = None
+        self._fronts = [_Front(index) for index in range(settings.count)]
+        self._generations = count(1)
+        # The world as last published, with the time of each view, for fronts yet to come.
+        self._views: dict[str, tuple[ModelView, float]] = {}
+        self._is_complete = False
+        self._attached: dict[int, _Attached] = {}
+        # Detached workers: the fronts that have not yet answered, and what to do then.
+        self._detaching: dict[int, tuple[set[int], Callable[[], None]]] = {}
+        self._ports: Mapping[str, int] = {}
+        self._all_listening: asyncio.Future[Mapping[str, int]] = self._loop.create_future()
+        self._all_ended = asyncio.Event()
+        self._is_draining = False
+        self.restarts = 0
+
+    # ---- life of the processes -----------------------------------------------------------------------
+
+    def start(self, events: FrontEvents) -> None:
+        """Starts the first front, and the others as soon as it has told its ports."""
+        self._events = events
+        self._launch(self._fronts[0])
+
+    async def wait_until_listening(self) -> Mapping[str, int]:
+        """The ports by listener once every front accepts; raises FrontFailed."""
+        return await asyncio.shield(self._all_listening)
+
+    @property
+    def are_listening(self) -> bool:
+        """True while every front accepts and knows the whole catalogue's state."""
+        return self._is_complete and all(front.ports is not None for front in self._fronts)
+
+    def pids(self) -> tuple[int, ...]:
+        """The fronts that run, by index."""
+        return tuple(front.process.pid for front in self._fronts if front.process)
+
+    async def drain(self, timeout_s: float, patience_s: float) -> None:
+        """Lets every front finish what it has within `timeout_s`, and waits `patience_s` for their ends."""
+        self._is_draining = True
+        for front in self._fronts:
+            if front.restart:
+                front.restart.cancel()
+                front.restart = None
+            self._send(front, Drain(timeout_s))
+        self._note_if_all_ended()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_ended.wait(), patience_s)
+
+    async def kill(self) -> None:
+        """Ends what is left of the fronts by force."""
+        self._is_draining = True
+        for front in self._fronts:
+            if front.process:
+                front.process.kill()
+        self._note_if_all_ended()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_ended.wait(), 2.0)
+
+    def check(self) -> None:
+        """Asserts the invariants."""
+        assert not self._attached.keys() & self._detaching.keys()
+        assert all(waiting for waiting, _ in self._detaching.values())
+
+    def check_hung(self, now: float) -> None:
+        """Ends a front that does not come to listen within its time; it is then started again."""
+        for front in self._fronts:
+            is_late = now - front.started_at > self._settings.start_timeout_s
+            if front.process and front.ports is None and is_late and not self._is_draining:
+                log.warning("front %d does not come to listen: killed", front.index)
+                front.process.kill()
+
+    # ---- what they are told --------------------------------------------------------------------------
+
+    def publish(self, changed: tuple[ModelView, ...], removed: tuple[str, ...] = ()) -> None:
+        """Tells all fronts, now and to come, how the world has changed; the first call completes it."""
+        now = self._clock()
+        for name in removed:
+            self._views.pop(name, None)
+        self._views.update((view.name, (view, now)) for view in changed)
+        self._is_complete = True
+        for front in self._fronts:
+            self._send_change(front, Delta(changed, removed))
+
+    def attach(self, worker: Reachable, key: ModelKey, inline: bytes = b"") -> None:
+        """Connects a worker that serves `key` to all fronts, now and to come, until `detach` or `forget`.
+
+        `inline` as in control.messages.Attach.
+        """
+        attached = _Attached(key, worker, inline)
+        self._attached[worker.id] = attached
+        for front in self._fronts:
+            self._connect(front, attached)
+
+    def detach(self, worker: int, on_detached: Callable[[], None]) -> None:
+        """Takes a worker away from all fronts; calls back, perhaps at once, when none has work in it."""
+        if self._attached.pop(worker, None) is None:
+            on_detached()
+            return
+        waiting = {front.index for front in self._fronts if front.channel}
+        for front in self._fronts:
+            self._send(front, Detach(worker))
+        self._detaching[worker] = (waiting, on_detached)
+        self._settle(worker)
+
+    def forget(self, worker: int) -> None:
+        """The worker is dead: nothing is to be said about it any more (its channels tell the fronts)."""
+        self._attached.pop(worker, None)
+        _, on_detached = self._detaching.pop(worker, (set(), None))
+        if on_detached:
+            on_detached()
+
+    # ---- processes -----------------------------------------------------------------------------------
+
+    def _launch(self, front: _Front) -> None:
+        ours, theirs = packet_pair()
+        front.restart = None
+        front.number, front.ports = 0, None
+        front.started_at = self._clock()
+        front.channel = ControlChannel(
+            ours,
+            FromFront,
+            lambda message, fds: self._on_message(front, message, fds),
+            lambda reason: self._on_channel_closed(front, reason),
+        )
+        front.process = launch(self._settings.module, theirs, lambda code: self._on_exit(front, code))
+        front.channel.send(Configure(front.index, self._configure(front.index, self._ports)))
+        if self._is_complete:
+            now = self._clock()
+            views = tuple(aged(view, now - at) for view, at in self._views.values())
+            self._send_change(front, Delta(views, ()))
+        for attached in self._attached.values():
+            self._connect(front, attached)
+
+    def _on_exit(self, front: _Front, code: int) -> None:
+        pid = front.process.pid if front.process else None
+        front.process = None
+        self._drop_channel(front)
+        self._telemetry.on_front_died(front.index)
+        if self._is_draining:
+            self._note_if_all_ended()
+            return
+        if not self._all_listening.done():
+            text = f"front {front.index} ended before it was listening ({describe(code)})"
+            self._all_listening.set_exception(FrontFailed(text))
+            return
+        now = self._clock()
+        front.deaths = (*recent(front.deaths, now, self._settings.policy.window_s), now)
+        wait_s = backoff(len(front.deaths), self._settings.policy, self._rng.random())
+        log.warning("front %d (pid %s) ended (%s); next in %.1f s", front.index, pid, describe(code), wait_s)
+        self.restarts += 1
+        front.restart = self._loop.call_later(wait_s, self._launch, front)
+
+    def _on_channel_closed(self, front: _Front, reason: str) -> None:
+        """A front without its control channel would serve a world that grows old: it is replaced."""
+        if reason:
+            log.warning("front %d: %s: killed", front.index, reason)
+        self._drop_channel(front)
+        if front.process and not self._is_draining:
+            front.process.kill()
+
+    def _drop_channel(self, front: _Front) -> None:
+        if front.channel is None:
+            return
+        front.channel.close()
+        front.channel = None
+        front.ports = None
+        for worker in tuple(self._detaching):
+            self._answered(front, worker)
+
+    def _note_if_all_ended(self) -> None:
+        if all(front.process is None for front in self._fronts):
+            self._all_ended.set()
+
+    # ---- messages ------------------------------------------------------------------------------------
+
+    def _on_message(self, front: _Front, message: FromFront, fds: tuple[int, ...]) -> None:
+        for fd in fds:  # a front has none to give
+            os.close(fd)
+        assert self._events is not None
+        match message:
+            case Counters(data):
+                self._telemetry.on_counters(front.index, data)
+            case Activate(key, wait_s):
+                self._events.on_activate(key, wait_s)
+            case Suspect(worker, reason):
+                self._events.on_suspect(worker, reason)
+            case Detached(worker):
+                self._answered(front, worker)
+            case Listening(ports):
+                self._on_listening(front, ports)
+            case Bye():
+                log.info("front %d has drained", front.index)
+
+    def _on_listening(self, front: _Front, ports: Mapping[str, int]) -> None:
+        front.ports = ports
+        self._ports = self._ports or ports
+        for other in self._fronts:
+            if other.process is None and other.restart is None and not self._is_draining:
+                self._launch(other)
+        if all(other.ports is not None for other in self._fronts) and not self._all_listening.done():
+            self._all_listening.set_result(self._ports)
+
+    def _answered(self, front: _Front, worker: int) -> None:
+        if worker in self._detaching:
+            self._detaching[worker][0].discard(front.index)
+            self._settle(worker)
+
+    def _settle(self, worker: int) -> None:
+        waiting, on_detached = self._detaching[worker]
+        if not waiting:
+            del self._detaching[worker]
+            on_detached()
+
+    def _send(self, front: _Front, message: ToFront) -> None:
+        if front.channel:
+            front.channel.send(message)
+
+    def _send_change(self, front: _Front, change: Delta) -> None:
+        if front.channel is None:
+            return
+        for step in steps(front.number + 1, change):
+            front.channel.send(step)
+            front.number = step.number
+
+    def _connect(self, front: _Front, attached: _Attached) -> None:
+        if front.channel is None:
+            return
+        generation = next(self._generations)
+        fronts_end, workers_end = packet_pair()
+        attached.worker.send(Connect(front.index, generation), (workers_end.detach(),))
+        attach = Attach(attached.worker.id, generation, attached.key, attached.inline)
+        front.channel.send(attach, (fronts_end.detach(),))

@@ -1,0 +1,68 @@
+"""What the controller has counted of loads and deaths, in the form the metrics page wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from gateway.core.model import ModelKey
+from gateway.lifecycle.facts import Fact, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.telemetry.counters import Histogram
+from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries
+
+# A worker names the phases of its load: more than these, or longer names, are not kept.
+MAX_PHASES = 16
+MAX_PHASE_NAME = 32
+
+Version = tuple[str, int]
+
+
+class Ledger:
+    """Counts facts. Bounded by what the repository has ever held, for only such versions load."""
+
+    def __init__(
+        self,
+        states: Callable[[], Mapping[Version, str]],
+        process_restarts: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self.states = states
+        self.process_restarts = process_restarts
+        self._loads: dict[Version, LoadSeries] = {}
+        self._deaths: dict[Version, int] = {}
+
+    def loads(self) -> Iterable[LoadSeries]:
+        """Loads by model version, in a stable order."""
+        return [self._loads[version] for version in sorted(self._loads)]
+
+    def restarts(self) -> Mapping[Version, int]:
+        """Workers that died, by model version."""
+        return dict(sorted(self._deaths.items()))
+
+    def record(self, fact: Fact) -> None:
+        """Counts one fact."""
+        version = (fact.key.name, fact.key.version)
+        match fact:
+            case InstanceLoaded():
+                series = self._series(fact.key)
+                series.results["ok"] = series.results.get("ok", 0) + 1
+                phases = {"slot": fact.queued_s, "total": fact.load_s, **fact.phases_s}
+                for phase, seconds in phases.items():
+                    _observe(series, phase, seconds)
+            case InstanceFailed():
+                series = self._series(fact.key)
+                series.results["failed"] = series.results.get("failed", 0) + 1
+            case WorkerDied():
+                self._deaths[version] = self._deaths.get(version, 0) + 1
+
+    def _series(self, key: ModelKey) -> LoadSeries:
+        version = (key.name, key.version)
+        if version not in self._loads:
+            self._loads[version] = LoadSeries(key.name, key.version, {}, {})
+        return self._loads[version]
+
+
+def _observe(series: LoadSeries, phase: str, seconds: float) -> None:
+    if phase not in series.phases:
+        if len(series.phases) >= MAX_PHASES or len(phase) > MAX_PHASE_NAME:
+            return
+        series.phases[phase] = Histogram.of(LOAD_BOUNDS_S)
+    series.phases[phase].observe(seconds)

@@ -1,0 +1,118 @@
+"""What a repository offers, as far as loading it is concerned, and what a worker adds to that. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.core.model import ModelKey, ModelSpec
+from gateway.repository import catalogue as repository
+from gateway.workers.messages import Load
+
+# Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
+RUNTIMES: Mapping[str, str] = {"onnxruntime": "gateway.runtimes.onnx:OnnxRuntime"}
+
+_encode = msgspec.msgpack.Encoder(order="sorted").encode
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """One version that could be loaded: from where, by which engine, and what is known of it already.
+
+    `fingerprint` changes when its files or its configuration do. `spec` may lack inputs, outputs and
+    (`max_batch_known` False) the batch size: a worker then reads them from the file.
+    """
+
+    spec: ModelSpec
+    path: str
+    fingerprint: str
+    runtime: str
+    max_batch_known: bool = False
+    default_max_batch_size: int = 64
+    options: Mapping[str, str] = {}
+
+    @property
+    def key(self) -> ModelKey:
+        return self.spec.key
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """All that a repository offers at one look; `broken`: models it has and cannot offer, and why."""
+
+    offers: Mapping[ModelKey, Offer]
+    broken: Mapping[str, str] = {}
+
+
+def order(offer: Offer) -> Load:
+    """What a worker is told."""
+    return Load(
+        offer.runtime,
+        offer.path,
+        offer.spec,
+        offer.max_batch_known,
+        offer.default_max_batch_size,
+        offer.options,
+    )
+
+
+def inline_load(offer: Offer, spec: ModelSpec) -> bytes:
+    """What a front is told of a model it runs itself, in msgpack; b"" where a worker runs it."""
+    if spec.isolation != "inline":
+        return b""
+    return _encode(msgspec.structs.replace(order(offer), spec=spec, max_batch_known=True))
+
+
+def known_spec(offer: Offer) -> ModelSpec | None:
+    """The spec where the configuration alone tells all of it."""
+    spec = offer.spec
+    return spec if spec.inputs and spec.outputs and offer.max_batch_known else None
+
+
+def merged(offer: Offer, reported: ModelSpec) -> ModelSpec:
+    """The complete spec: the signature as the worker found it, all else as the repository has it.
+
+    A worker cannot rename a model, move it to another engine or change how it is batched or isolated.
+    """
+    spec = offer.spec
+    return msgspec.structs.replace(
+        spec,
+        platform=spec.platform or reported.platform,
+        inputs=reported.inputs or spec.inputs,
+        outputs=reported.outputs or spec.outputs,
+        max_batch_size=spec.max_batch_size if offer.max_batch_known else reported.max_batch_size,
+    )
+
+
+def catalogue_of(
+    found: repository.Catalogue, runtimes: Mapping[str, str], default_max_batch_size: int
+) -> Catalogue:
+    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class"."""
+    offers: dict[ModelKey, Offer] = {}
+    broken: dict[str, str] = {}
+    for entry in found.entries.values():
+        unknown = sorted({one.backend for one in entry.versions} - runtimes.keys())
+        if entry.broken or unknown:
+            broken[entry.name] = entry.broken or f"there is no engine for its backend '{unknown[0]}'"
+            continue
+        for one in entry.versions:
+            offer = _offer(entry, one, runtimes[one.backend], default_max_batch_size)
+            offers[offer.key] = offer
+    return Catalogue(offers, broken)
+
+
+def _offer(
+    entry: repository.ModelEntry, one: repository.VersionEntry, runtime: str, default_max_batch_size: int
+) -> Offer:
+    draft = repository.to_spec(entry, one.version)
+    options = {**entry.config.options, "default_model_filename": one.runtime_file}
+    configured = _encode((draft.spec, draft.max_batch_known, options, runtime))
+    return Offer(
+        spec=draft.spec,
+        path=one.path,
+        fingerprint=f"{one.fingerprint}-{hashlib.sha256(configured).hexdigest()[:16]}",
+        runtime=runtime,
+        max_batch_known=draft.max_batch_known,
+        default_max_batch_size=default_max_batch_size,
+        options=options,
+    )

@@ -1,0 +1,96 @@
+"""Many versions of many models under one repository."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.control.messages import ModelView
+from gateway.lifecycle.manager import LifecycleStatistics
+from tests.fakes.worlds import World, catalogue, offer
+
+
+def test_the_first_look_is_published_even_if_it_finds_nothing() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue())
+    world.lifecycle.reconcile(catalogue())
+    assert world.fronts.published == [((), ())]
+
+
+def test_a_look_that_finds_nothing_new_tells_nothing() -> None:
+    world = World()
+    seen = catalogue(offer("a"), offer("b"), broken={"c": "bad"})
+    world.lifecycle.reconcile(seen)
+    world.lifecycle.reconcile(seen)
+    assert len(world.fronts.published) == 1
+    assert sorted(world.fronts.world) == ["a", "b", "c"]
+    assert world.fronts.world["c"] == ModelView("c", (), "bad")
+
+
+def test_a_new_version_appears_absent_beside_the_one_that_serves() -> None:
+    world = World()
+    world.ready()
+    world.lifecycle.reconcile(catalogue(offer(), offer(version=10), offer(version=2)))
+    assert world.fronts.shown("m") == [(1, "ready"), (2, "absent"), (10, "absent")]
+    assert len(world.workers.made) == 1
+
+
+def test_two_models_load_at_a_time_and_in_order() -> None:
+    world = World(load_slots=2)
+    offers = [offer(f"m{number}") for number in range(5)]
+    world.lifecycle.reconcile(catalogue(*offers))
+    for one in offers:
+        world.lifecycle.on_activate(one.key, 5.0)
+    assert [worker.load.spec.name for worker in world.workers.made] == ["m0", "m1"]
+    assert world.lifecycle.statistics() == LifecycleStatistics({"loading": 5}, 2, 3)
+    for number in range(5):
+        world.workers.made[number].loads()
+        world.lifecycle.check()
+    assert [worker.load.spec.name for worker in world.workers.made] == [f"m{n}" for n in range(5)]
+    assert world.lifecycle.states()["m4", 1] == "ready"
+
+
+def test_an_unknown_version_is_not_loaded() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer()))
+    world.lifecycle.on_activate(offer("other").key, 5.0)
+    world.lifecycle.on_activate(offer(version=2).key, 5.0)
+    assert not world.workers.made
+
+
+def test_an_empty_listing_is_not_believed_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    (worker,) = world.ready()
+    with caplog.at_level(logging.WARNING):
+        world.lifecycle.reconcile(catalogue())
+    assert "not believed yet" in caplog.text
+    assert world.fronts.shown("m") == [(1, "ready")]
+    world.lifecycle.reconcile(catalogue(offer()))
+    world.lifecycle.reconcile(catalogue())
+    assert world.fronts.shown("m") == [(1, "ready")], "the doubt was over in between"
+    world.lifecycle.reconcile(catalogue())
+    assert world.fronts.shown("m") == []
+    world.fronts.drained(worker.id)
+    worker.dies(0)
+    world.lifecycle.check()
+
+
+def test_a_model_whose_configuration_breaks_goes_on_serving() -> None:
+    world = World()
+    world.ready()
+    world.lifecycle.reconcile(catalogue(offer("idle"), offer()))
+    for _ in range(2):
+        world.lifecycle.reconcile(catalogue(broken={"m": "a typing error", "idle": "another"}))
+    assert world.fronts.shown("m") == [(1, "ready")]
+    assert world.fronts.world["idle"] == ModelView("idle", (), "another")
+    world.lifecycle.reconcile(catalogue(offer("idle"), offer()))
+    assert world.fronts.shown("idle") == [(1, "absent")]
+    assert world.fronts.shown("m") == [(1, "ready")]
+
+
+def test_ten_thousand_models_are_one_publication() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(*(offer(f"m{number}") for number in range(10_000))))
+    assert len(world.fronts.published) == 1
+    assert len(world.fronts.world) == 10_000

@@ -1,0 +1,83 @@
+"""From a repository's words to a worker's orders and back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.dtypes import DType
+from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
+from gateway.core.tensor import TensorSpec
+from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
+from gateway.repository.catalogue import Catalogue, ConfigFile, ModelEntry, PartialConfig, VersionEntry
+from gateway.workers.messages import Load
+
+X = TensorSpec("x", DType.FP32, (2,))
+Y = TensorSpec("y", DType.FP32, (1,))
+PARTIAL = ModelSpec("m", 1, "", "onnxruntime", (), (), 0, BatchPolicy(max_queue_delay_s=0.1), instances=2)
+OFFER = Offer(PARTIAL, "/r/m/1", "f", "a:B", default_max_batch_size=32, options={"k": "v"})
+
+
+def test_a_worker_is_told_all_that_is_known() -> None:
+    assert order(OFFER) == Load("a:B", "/r/m/1", PARTIAL, False, 32, {"k": "v"})
+
+
+def test_a_worker_completes_the_signature_and_changes_nothing_else() -> None:
+    lie = ModelSpec("other", 9, "onnx", "tensorrt", (X,), (Y,), 64, BatchPolicy(enabled=False), 7, "inline")
+    assert merged(OFFER, lie) == msgspec.structs.replace(
+        PARTIAL, platform="onnx", inputs=(X,), outputs=(Y,), max_batch_size=64
+    )
+    fixed = msgspec.structs.replace(OFFER, max_batch_known=True)
+    assert merged(fixed, lie).max_batch_size == 0
+
+
+def test_a_spec_is_known_only_if_nothing_is_left_to_the_file() -> None:
+    whole = msgspec.structs.replace(PARTIAL, inputs=(X,), outputs=(Y,))
+    for spec, is_known, expected in (
+        (PARTIAL, True, None),
+        (msgspec.structs.replace(PARTIAL, inputs=(X,)), True, None),
+        (whole, False, None),
+        (whole, True, whole),
+    ):
+        assert known_spec(Offer(spec, "", "", "", max_batch_known=is_known)) == expected
+
+
+def entry(backend: str = "onnxruntime", **config: object) -> ModelEntry:
+    version = VersionEntry(3, "/r/m/3", "stamp", "weights.onnx", "onnxruntime_onnx", backend)
+    return ModelEntry("m", (version,), ConfigFile("c", PartialConfig(**config)))  # type: ignore[arg-type]
+
+
+def test_a_repository_entry_becomes_an_offer() -> None:
+    found = catalogue_of(Catalogue({"m": entry(options={"level": "1"})}), RUNTIMES, 16)
+    one = found.offers[ModelKey("m", 3)]
+    assert (one.path, one.runtime, one.default_max_batch_size) == (
+        "/r/m/3",
+        "gateway.runtimes.onnx:OnnxRuntime",
+        16,
+    )
+    assert one.options == {"level": "1", "default_model_filename": "weights.onnx"}
+    assert not one.max_batch_known
+
+
+def test_a_fingerprint_changes_with_the_configuration_too() -> None:
+    prints = {
+        catalogue_of(Catalogue({"m": changed}), RUNTIMES, 16).offers[ModelKey("m", 3)].fingerprint
+        for changed in (entry(), entry(max_batch_size=4), entry(options={"a": "b"}), entry())
+    }
+    assert len(prints) == 3
+
+
+def test_what_cannot_be_offered_has_a_reason() -> None:
+    found = catalogue_of(
+        Catalogue({"m": entry("tensorrt"), "n": ModelEntry("n", (), broken="no version")}), RUNTIMES, 16
+    )
+    assert not found.offers
+    assert found.broken == {"m": "there is no engine for its backend 'tensorrt'", "n": "no version"}
+    assert catalogue_of(Catalogue({"m": entry("lab")}), {"lab": "a:B"}, 16).offers
+
+
+def test_an_inline_model_s_load_is_complete_and_others_have_none() -> None:
+    inline = msgspec.structs.replace(OFFER.spec, isolation="inline", max_batch_size=4)
+    load = msgspec.msgpack.decode(inline_load(OFFER, inline), type=Load)
+    assert load.spec == inline
+    assert load.max_batch_known
+    assert inline_load(OFFER, OFFER.spec) == b""
