@@ -1,7 +1,7 @@
 """Composition root of a front: the data plane's process.
 
-Run as `python -m gateway.front FD` by the controller; FD is its control channel. The first packet is
-the whole configuration; everything is built from it here, in order, by plain constructor calls.
+Run as `python -m gateway.front FD PARENT` by the controller: the descriptor of its control channel, and
+its pid. The first packet is the whole configuration; everything is built from it here, in order, by plain constructor calls.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from gateway.workers.channel import WorkerLink
 from gateway.workers.links import Link
 from gateway.workers.loading import load_model
 from gateway.workers.messages import Load
+from gateway.workers.parentage import die_with_parent, name_process
 from gateway.workers.standby import StandbyLink
 
 log = logging.getLogger("gateway.front")
@@ -253,12 +254,15 @@ async def serve(fd: int) -> int:
 
 
 def main() -> int:
-    """The process: one argument, the descriptor of the control channel."""
+    """The process; arguments as in the module's docstring."""
+    # SIGTERM, not SIGKILL: whoever is being answered when the controller is killed gets the answer.
+    die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s front[%(process)d] %(levelname)s %(name)s: %(message)s",
     )
+    name_process("gateway-front")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller drains us
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

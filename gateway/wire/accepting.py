@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 _BATCH = 64
 _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # The client went away between its SYN and our accept; says nothing about the next one.
-_PASSING = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR))
+_PASSING = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM))
 
 
 def listening_socket(host: str, port: int, *, reuse_port: bool, backlog: int = 4096) -> socket.socket:
@@ -78,27 +78,30 @@ class Acceptor:
         """Takes what has come so far, then closes the socket; harmless when repeated."""
         if self._sock.fileno() < 0:
             return
-        self._accept()
+        while self._accept():
+            pass
         self.pause()
         self._sock.close()
         if self._reserve >= 0:
             os.close(self._reserve)
             self._reserve = -1
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Takes a batch of clients; False when nobody waits any more, or there is no room."""
         for _ in range(_BATCH):
             if not self._is_accepting:
-                return
+                return False
             try:
                 sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
+            except BlockingIOError:
+                return False
             except OSError as error:
                 if error.errno in _PASSING:
                     continue
                 self._no_room(error)
-                return
+                return False
             self._on_socket(sock, (str(address[0]), int(address[1])))
+        return True
 
     def _no_room(self, error: OSError) -> None:
         self.pause()

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from gateway.wire.http1.head import Refused
 
-# Eight digits are 4 GiB in one chunk; an extension is skipped, and may not hide a line end.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+# Eight digits are 4 GiB in one chunk; extensions are skipped, but must be what the grammar allows, since
+# whoever reads them otherwise could see another line end.
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_EXTENSION = rb';%b(?:=(?:%b|"[\t\x20\x21\x23-\x5b\x5d-\x7e]*"))?' % (_TOKEN, _TOKEN)
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:%b)*\r\n" % _EXTENSION)
 _MAX_SIZE_LINE = 1024
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
+_TRAILER = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*\r\n" % _TOKEN)
 # A size line or a trailer that is not whole yet may be cut anywhere; these can still become one.
 _SIZE_START = re.compile(rb"[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{1,8}(;[\t\x20-\x7e\x80-\xff]*)?\r?")
-_TRAILER_START = re.compile(
-    rb"\r?|[!#$%&'*+\-.^_`|~0-9A-Za-z]+|[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r?"
-)
+_TRAILER_START = re.compile(rb"\r?|%b|%b:[\t\x20-\x7e\x80-\xff]*\r?" % (_TOKEN, _TOKEN))
 
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 

@@ -49,8 +49,6 @@ _FLOWING = frozenset((_HEAD, _BODY, _ANSWER))
 class Http1Connection(asyncio.Protocol):
     """Serves one transport; never raises out of a callback.
 
-    `on_lost` is called when all is over.
-
     Invariant: `exchange` is None exactly in HEAD, CLOSED, and in LINGER once answered.
     Invariant: `incoming` is set only in BODY. `_rest` is empty in BODY, LINGER and CLOSED.
     """
@@ -67,7 +65,7 @@ class Http1Connection(asyncio.Protocol):
     ) -> None:
         self.peer = peer
         self.shared = shared = shared or Shared(HeadCache(0), {})
-        self.on_lost: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None  # called when all is over
         self.write: Callable[[Buffer], None] = transport.write
         self.outgoing = Outgoing(transport, settings.write_buffer_bytes)
         self._transport = transport
@@ -85,16 +83,14 @@ class Http1Connection(asyncio.Protocol):
         self.phase = _HEAD
         self.incoming: IncomingBody | None = None
         self.exchange: Http1Exchange | None = None
-        self.is_writable = True
-        self.is_reading = True
+        self.is_writable = self.is_reading = True
         self.is_ending = False  # the next answer is the last one
         self.is_receiving = False  # the current request is not complete
         self.pieces_received = 0
         self.half_closed_at = inf  # when the client's end-of-stream came
         self.linger_until = inf
         self._rest = b""  # bytes not yet looked at, or the beginning of a head
-        self._is_consuming = False
-        self._is_body_held = False
+        self._is_consuming = self._is_body_held = False
 
     # ---- bytes in ----
 
@@ -109,6 +105,7 @@ class Http1Connection(asyncio.Protocol):
             at = self._take_body(data, 0)
             if at < len(data):
                 self._rest = data[at:]
+                self._update_reading()
                 self._go_on()
         elif phase is _ANSWER:
             self._rest += data
@@ -215,9 +212,9 @@ class Http1Connection(asyncio.Protocol):
 
     def _take_body(self, data: bytes, at: int) -> int:
         """Feeds the body; returns where it ends in `data`."""
-        incoming, exchange = self.incoming, self.exchange
+        incoming = self.incoming
         assert incoming is not None
-        assert exchange is not None
+        exchange = incoming.exchange
         try:
             at = incoming.feed(data, at)
             if incoming.is_complete and self.phase is _BODY:
@@ -328,15 +325,11 @@ class Http1Connection(asyncio.Protocol):
             return
         if self.phase is _BODY:
             is_full = self._is_body_held
-        else:
-            # A head that is still coming has its own limit.
+        else:  # a head that is still coming has its own limit
             is_full = len(self._rest) > MAX_AHEAD_BYTES and not self.reader.is_partial
-        if is_full and self.is_reading:
-            self.is_reading = False
-            self._transport.pause_reading()
-        elif not is_full and not self.is_reading:
-            self.is_reading = True
-            self._transport.resume_reading()
+        if is_full is self.is_reading:
+            self.is_reading = not is_full
+            (self._transport.pause_reading if is_full else self._transport.resume_reading)()
 
     # ---- ends ----
 
@@ -344,8 +337,7 @@ class Http1Connection(asyncio.Protocol):
         """Keeps the sending half for an answer that is still due; else the transport closes."""
         if self.exchange is None or self.phase is _BODY or self._is_tls:
             return False  # nothing due; a body cut short; TLS, which knows no half-closed state
-        if self.half_closed_at == inf:
-            self.half_closed_at = self._clock()
+        self.half_closed_at = min(self.half_closed_at, self._clock())
         return True
 
     def _linger(self) -> None:

@@ -22,13 +22,13 @@ class IncomingBody:
     __slots__ = (
         "_began",
         "_body",
-        "_exchange",
         "_gathered",
         "_last",
         "_received",
         "_receiver",
         "_seen",
         "_swept",
+        "exchange",
     )
 
     def __init__(
@@ -40,7 +40,7 @@ class IncomingBody:
         now: float,
     ) -> None:
         request, endpoint = exchange.request, exchange.request.endpoint
-        self._exchange = exchange
+        self.exchange = exchange
         self._gathered = _gather(request, endpoint, settings, memory) if endpoint.whole else None
         self._receiver: Receiver | None = None if endpoint.whole else endpoint.open(exchange)
         sink = self._sink()
@@ -69,7 +69,7 @@ class IncomingBody:
             self._receiver.on_end()
         elif self._gathered is not None:
             body, lease = self._gathered.finish()
-            self._exchange.request.endpoint.handle(self._exchange, body, lease)
+            self.exchange.request.endpoint.handle(self.exchange, body, lease)
 
     def drop(self) -> None:
         """The request died before its body was complete: gives memory back."""

@@ -192,7 +192,9 @@ class Control:
             self._check_setting(key, value)
         for key, value in dict(frames.parse_settings(payload)).items():
             self._apply(key, value)
+        # The acknowledgement goes first: a client may count on the old values until it comes.
         self._sender.control(frames.SETTINGS_ACK)
+        self._sender.flush()
 
     def _check_setting(self, key: int, value: int) -> None:
         if key == Setting.ENABLE_PUSH and value > 1:

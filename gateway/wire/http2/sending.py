@@ -187,7 +187,7 @@ class Sender:
         return True
 
     def change_initial_window(self, size: int) -> bool:
-        """Follows SETTINGS_INITIAL_WINDOW_SIZE; False where a window would overflow."""
+        """Follows SETTINGS_INITIAL_WINDOW_SIZE; `flush` must follow; False where a window would overflow."""
         change = size - self.initial_window
         self.initial_window = size
         for stream in self.streams.values():
@@ -196,7 +196,6 @@ class Sender:
                 return False
             if stream.out is not None and change > 0:
                 self._ready[stream] = None
-        self.flush()
         return True
 
     # ---- the queue ------------------------------------------------------------------------------
