@@ -126,6 +126,7 @@ class Control:
             raise protocol_error("RST_STREAM on an idle stream")
         stream = self._sender.streams.get(stream_id)
         if stream is None:
+            self._sender.let_go(stream_id)
             self._attend()
             return
         now = self._sender.now

@@ -94,6 +94,7 @@ class Deadlines:
 
     def sweep(self, now: float, sender: Sender) -> None:
         """Ends the streams whose bodies come, or whose answers go, too slowly."""
+        sender.stop_lingering()
         for stream in list(sender.streams.values()):
             if self._is_body_overdue(now, stream):
                 stream.refuse(RequestTimeout("the body was not received in time"))

@@ -93,6 +93,8 @@ class Intake:
         if stream is None:
             if not self._sender.was_reset(stream_id):
                 self._break_stream(stream_id, ErrorCode.STREAM_CLOSED)
+            elif self._ends:
+                self._sender.let_go(stream_id)
             return None
         if stream.has_heard:
             self._break_stream(stream_id, ErrorCode.STREAM_CLOSED)

@@ -294,6 +294,7 @@ class Reception:
             self._request(stream_id, block, None, ends_stream=ends_stream)
         elif self._sender.was_reset(stream_id):
             self._blocks.follow(block)
+            self._sender.let_go(stream_id)
         else:
             raise frames.ConnectionFault(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
 
@@ -335,7 +336,7 @@ class Reception:
     def _answer_too_large(self, stream_id: int, *, ends_stream: bool) -> None:
         self._sender.answer(stream_id, _TOO_LARGE)
         if not ends_stream:
-            self._sender.reset(stream_id, ErrorCode.NO_ERROR)
+            self._sender.linger(stream_id)
         self._budgets.pay_refusal(self._sender.now)
 
     # ---- requests --------------------------------------------------------------------------------

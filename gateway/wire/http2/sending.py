@@ -31,6 +31,9 @@ _BATCH_BYTES = 256 << 10
 _MAX_UNSENT_CONTROL = 64 << 10
 # Streams reset by us whose peer may not know yet: their frames are dropped, not punished.
 _MAX_REMEMBERED_RESETS = 1024
+# Streams whose requests go on after their answers, and for how long they may.
+_MAX_LINGERING = 256
+_LINGER_S = 0.5
 # What a stream's queue may always hold before its writer is told to wait.
 _LEAST_QUEUE_BYTES = 64 << 10
 
@@ -65,6 +68,7 @@ class Sender:
     __slots__ = (
         "_call_soon",
         "_is_asked",
+        "_lingering",
         "_ready",
         "_remembered",
         "_unsent_control",
@@ -110,6 +114,7 @@ class Sender:
         self._ready: dict[Http2Exchange, None] = {}
         self._waiting: dict[Http2Exchange, None] = {}
         self._remembered: dict[int, None] = {}
+        self._lingering: dict[int, float] = {}
         self._unwritten: list[Notice] = []
         self._unsent_control = 0
 
@@ -126,12 +131,37 @@ class Sender:
                 self.on_overrun()
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
-        """Sends RST_STREAM and remembers that the peer may be late to know."""
+        """Sends RST_STREAM, and remembers that the peer may be late to know."""
         self.control(frames.rst_stream(stream_id, code))
+        self._lingering.pop(stream_id, None)
+        self._remember(stream_id)
+
+    def _remember(self, stream_id: int) -> None:
         remembered = self._remembered
         remembered[stream_id] = None
         if len(remembered) > _MAX_REMEMBERED_RESETS:
             del remembered[next(iter(remembered))]
+
+    def linger(self, stream_id: int) -> None:
+        """Must be called for a stream whose answer is complete and whose request is not.
+
+        RFC 9113 §8.1 lets a server reset it with NO_ERROR at once, but curl before 8 then loses the
+        answer. So what still comes is dropped for a moment; most clients stop by themselves.
+        """
+        self._remember(stream_id)
+        self._lingering[stream_id] = self.now
+        if len(self._lingering) > _MAX_LINGERING:
+            self.reset(next(iter(self._lingering)), ErrorCode.NO_ERROR)
+
+    def let_go(self, stream_id: int) -> None:
+        """The client has ended its side of a stream that may be lingering."""
+        self._lingering.pop(stream_id, None)
+
+    def stop_lingering(self) -> None:
+        """Resets those that have gone on for long enough."""
+        for stream_id, since in list(self._lingering.items()):
+            if self.now - since >= _LINGER_S:
+                self.reset(stream_id, ErrorCode.NO_ERROR)
 
     def was_reset(self, stream_id: int) -> bool:
         return stream_id in self._remembered

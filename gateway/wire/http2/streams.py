@@ -192,8 +192,7 @@ class Http2Exchange(Exchange):
         self.on_gone = self.on_writable = None
         self.is_fresh = False
         if not self.has_heard:
-            # RFC 9113 §8.1: the answer stands, the rest of the request is not wanted.
-            self.sender.reset(self.id, ErrorCode.NO_ERROR)
+            self.sender.linger(self.id)
         self._release()
         self.sender.forget(self)
 

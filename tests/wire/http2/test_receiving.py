@@ -133,7 +133,8 @@ class TestLimits:
         http, endpoint = self.make(whole=whole)
         http.send(http.headers(1, b"/", (b"content-length", b"1001")))
         assert http.answer(1).status == 413
-        assert http.answers[1].reset == ErrorCode.NO_ERROR
+        http.sweep(1)
+        assert http.answer(1).reset == ErrorCode.NO_ERROR
         assert not endpoint.calls
 
     def test_told_by_the_first_bytes(self) -> None:

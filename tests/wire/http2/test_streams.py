@@ -151,13 +151,34 @@ def test_an_answer_before_the_body_ends_the_upload() -> None:
     http = Http2(RoutingService(endpoint))
     http.send(http.headers(1))
     assert http.answer(1).body == b"no"
-    # The reset comes behind the answer, never before it.
-    assert [frame.kind for frame in http.all[-3:]] == [HEADERS, DATA, frames.RST_STREAM]
-    assert http.answers[1].reset == ErrorCode.NO_ERROR
+    assert http.answers[1].reset is None
     before = len(http.all)
-    http.send(data(1, b"x" * 1000), data(1, b"y", end=True), http.request(3))
+    http.send(data(1, b"x" * 1000), http.request(3))
     assert http.answer(3).ended
     assert all(frame.stream_id != 1 for frame in http.all[before:])
+    http.sweep(1)
+    assert http.answer(1).reset == ErrorCode.NO_ERROR
+    http.send(data(1, b"x" * 1000), data(1, b"y", end=True), http.request(5))
+    assert http.answer(5).ended
+    assert http.failed_with() is None
+
+
+@pytest.mark.parametrize("end", [data(1, b"x", end=True), rst(1), frames.frame(HEADERS, 5, 1, b"")])
+def test_an_upload_that_ends_in_time_is_not_reset(end: bytes) -> None:
+    endpoint = StreamEndpoint(opening=lambda exchange: exchange.respond(403, TEXT, b"no"))
+    http = Http2(RoutingService(endpoint))
+    http.send(http.headers(1), data(1, bytes(1000)), end)
+    http.sweep(2)
+    assert http.answer(1).reset is None
+    assert http.failed_with() is None
+
+
+def test_uploads_that_go_on_are_few() -> None:
+    endpoint = StreamEndpoint(opening=lambda exchange: exchange.respond(403, TEXT, b"no"))
+    http = Http2(RoutingService(endpoint))
+    http.send(*[http.headers(stream) for stream in range(1, 1001, 2)])
+    resets = [frame.stream_id for frame in http.kinds(frames.RST_STREAM)]
+    assert resets == list(range(1, 1001, 2))[:-256]
 
 
 def test_a_failing_endpoint_costs_one_request(caplog: pytest.LogCaptureFixture) -> None:
