@@ -1,0 +1,29 @@
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.cli.models import table_of
+from gateway.repository.local import scan
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_committed_models_are_told_as_they_would_be_served() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table_of(scan(ROOT / "model_repo")))
+    shown = console.export_text()
+    fraud = next(line for line in shown.splitlines() if "fraud" in line)
+    assert "features FP32 [30]" in fraud
+    assert "64" in fraud
+    assert "loads when called" in fraud
+    digits = next(line for line in shown.splitlines() if "digits" in line)
+    assert digits.count("from the model") == 3
+
+
+def test_a_broken_model_says_why(tmp_path: Path) -> None:
+    (tmp_path / "bad" / "1").mkdir(parents=True)
+    (tmp_path / "bad" / "config.pbtxt").write_text("max_batch_size: many")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table_of(scan(tmp_path)))
+    assert "config.pbtxt" in console.export_text()
