@@ -1,7 +1,8 @@
 """Composition root of a front: the data plane's process.
 
 Run as `python -m gateway.front FD PARENT` by the controller: the descriptor of its control channel, and
-its pid. The first packet is the whole configuration; everything is built from it here, in order, by plain constructor calls.
+its pid. The first packet is the whole configuration; everything is built from it here, in order, by
+plain constructor calls.
 """
 
 from __future__ import annotations

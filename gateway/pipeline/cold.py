@@ -7,6 +7,8 @@ from typing import Protocol
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, ModelLoading, Overloaded
 
+_TOO_LATE = "Request timeout expired while the model was loading"
+
 
 class Waiting(Protocol):
     """Something that can go on once the model is there."""
@@ -44,10 +46,14 @@ class ColdWaiters:
             raise Overloaded("too many requests wait for this model to load", retry_after_s=1.0)
         self._waiters[waiter] = (now + self._wait_s, go_on)
 
-    def release(self) -> None:
-        """The model is there: everyone goes on, in the order they came."""
+    def release(self, now: float) -> None:
+        """The model is there: everyone goes on, in the order they came, but for those who are too late."""
         for waiter, (_, go_on) in self._take_all():
-            if waiter.is_open:
+            if not waiter.is_open:
+                continue
+            if waiter.deadline <= now:
+                waiter.fail(DeadlineExceeded(_TOO_LATE))
+            else:
                 go_on()
 
     def fail(self, error: GatewayError) -> None:
@@ -62,7 +68,7 @@ class ColdWaiters:
                 del self._waiters[waiter]
             elif waiter.deadline <= now:
                 del self._waiters[waiter]
-                waiter.fail(DeadlineExceeded("Request timeout expired while the model was loading"))
+                waiter.fail(DeadlineExceeded(_TOO_LATE))
             elif until <= now:
                 del self._waiters[waiter]
                 waiter.fail(ModelLoading("the model is still loading", retry_after_s=5.0))

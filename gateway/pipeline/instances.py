@@ -77,7 +77,7 @@ class Instances:
         if slot.hot is None:
             slot.hot = slot.queue
             self._catalogue.resolve(key.name, self._clock())
-        slot.waiters.release()
+        slot.waiters.release(self._clock())
 
     def detach(self, worker_id: int) -> None:
         """Nothing more goes to this instance; the controller hears when it has answered everything."""

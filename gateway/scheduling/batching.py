@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import NamedTuple
 
+from gateway.core.errors import DeadlineExceeded
 from gateway.core.model import BatchPolicy
 from gateway.scheduling.pending import Compat, Pending
 
@@ -46,14 +47,20 @@ def oldest_lane(lanes: Mapping[Compat, Lane]) -> Lane | None:
     return best
 
 
-def take(lane: Lane, max_rows: int) -> list[Pending]:
-    """Removes from the front of `lane` as many open requests as fit into `max_rows`; at least one open."""
+def take(lane: Lane, max_rows: int, now: float) -> list[Pending]:
+    """Removes from the front of `lane` as many open requests as fit into `max_rows`; at least one open.
+
+    What is past its deadline is failed instead: it must not run, however late the next sweep.
+    """
     taken: list[Pending] = []
     room = max_rows
     while lane:
         first = lane[0]
         if not first.is_open:
             lane.popleft()
+            continue
+        if first.deadline <= now:
+            lane.popleft().fail(DeadlineExceeded("Request timeout expired"))
             continue
         rows = first.plan.rows
         if taken and rows > room:

@@ -194,7 +194,9 @@ class ModelQueue:
 
     def _next_members(self) -> list[Pending]:
         while self._again:
-            members = open_only(self._again.popleft())
+            group = self._again.popleft()
+            _expire(group, self._clock())
+            members = open_only(group)
             if members:
                 return members
         while self._lanes:
@@ -221,7 +223,7 @@ class ModelQueue:
             limit = decision.rows
         before = len(lane)
         compat = lane[0].plan.compat
-        members = take(lane, limit)
+        members = take(lane, limit, self._clock())
         self._waiting -= before - len(lane)
         if not lane:
             del self._lanes[compat]

@@ -30,8 +30,8 @@ def waiting(count: int, limit: int = 10, wait_s: float = 30.0) -> tuple[ColdWait
 def test_all_go_on_once_but_for_those_who_left() -> None:
     waiters, made = waiting(3)
     made[1].is_open = False
-    waiters.release()
-    waiters.release()
+    waiters.release(1.0)
+    waiters.release(1.0)
     assert [waiter.went_on for waiter in made] == [1, 0, 1]
     assert len(waiters) == 0
 
@@ -63,3 +63,11 @@ def test_own_deadline_and_longest_wait_are_told_apart() -> None:
     assert isinstance(patient.errors[0], ModelLoading)
     assert patient.errors[0].retry_after_s
     assert len(waiters) == 0
+
+
+def test_a_load_that_comes_too_late_for_somebody_does_not_run_for_them() -> None:
+    waiters, (late, early) = waiting(2)
+    late.deadline = 1.0
+    waiters.release(1.0)
+    assert isinstance(late.errors[0], DeadlineExceeded)
+    assert (late.went_on, early.went_on) == (0, 1)

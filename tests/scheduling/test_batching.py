@@ -58,7 +58,7 @@ def test_taking_keeps_the_order_and_the_limit(sizes: list[int], limit: int) -> N
     everyone = list(lane)
     seen: list[Pending] = []
     while lane:
-        members = take(lane, limit)
+        members = take(lane, limit, 0.0)
         rows = sum(member.plan.rows for member in members)
         assert rows <= limit or len(members) == 1
         seen += members
@@ -70,7 +70,7 @@ def test_the_closed_are_left_behind() -> None:
     kept = [lane[1]]
     lane[0].cancel()
     lane[2].cancel()
-    assert take(lane, 8) == kept
+    assert take(lane, 8, 0.0) == kept
     assert open_only([kept[0]]) == kept
 
 
@@ -86,3 +86,10 @@ def test_halves_are_disjoint_and_complete() -> None:
     assert [*left, *right] == members
     assert left
     assert right
+
+
+def test_the_expired_are_failed_and_do_not_run() -> None:
+    late, fine = pending(), pending()
+    late.deadline = 5.0
+    assert take(deque([late, fine]), 8, 5.0) == [fine]
+    assert not late.is_open

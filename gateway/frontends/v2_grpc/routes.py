@@ -34,7 +34,8 @@ _ENCODING = b"grpc-encoding"
 _ACCEPT = b"grpc-accept-encoding"
 _RELEVANT = frozenset({_CONTENT, _TIMEOUT, _ENCODING, _ACCEPT})
 _INFER = b"/inference.GRPCInferenceService/ModelInfer"
-_CODINGS: Headers = ((_ACCEPT, b"identity,gzip"),)
+_COMPRESSED = {None: "", b"identity": "", b"gzip": "gzip", b"deflate": "deflate"}
+_CODINGS: Headers = ((_ACCEPT, b"identity,gzip,deflate"),)
 _TEXT: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 
 Begin = Callable[[Exchange, str, int], Receiver]
@@ -114,11 +115,11 @@ class Grpc:
 
     def _format(self, timeout: bytes | None, encoding: bytes | None, accept: bytes | None) -> CallFormat:
         """What the headers say; raises InvalidInput or Unsupported."""
-        if encoding not in {None, b"identity", b"gzip"}:
-            raise Unsupported("grpc-encoding must be identity or gzip")
+        if encoding not in _COMPRESSED:
+            raise Unsupported("grpc-encoding must be identity, gzip or deflate")
         accepts_gzip = accept is not None and b"gzip" in [coding.strip() for coding in accept.split(b",")]
         return CallFormat(
-            "gzip" if encoding == b"gzip" else "",
+            _COMPRESSED[encoding],
             "gzip" if accepts_gzip and self._tools.settings.compress_responses else "",
             inf if timeout is None else parse_timeout(timeout),
         )

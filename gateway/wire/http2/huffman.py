@@ -3,7 +3,7 @@
 DESIGN: the code is canonical, so 257 lengths say everything. The decoder is a finite machine whose
 state is the node of the code tree reached at a byte's end (256 of them); a step is one indexing that
 gives the next state and the 0 to 3 symbols finished on the way: 45 ns a byte. All 65,536 steps are
-composed from 4,096 half-byte steps, 15 ms once per process instead of 90.
+composed from 4,096 half-byte steps: 14 ms and 6 MB, once per process.
 """
 
 from __future__ import annotations

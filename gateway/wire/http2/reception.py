@@ -110,8 +110,8 @@ class Reception:
         # Since when the rest of the preface, a header block or a control frame has been awaited.
         self.waiting_since: float | None = sender.now
 
-    # The hot loop is one function by measurement: of a unary gRPC call's 6 us in this package, a
-    # method for each frame and its repeated attribute reads would be another 1.5.
+    # The hot loop is one function by measurement: a unary gRPC call costs 2.6 us here, answer included,
+    # and 4.8 times as much where each of its frames goes through the methods below.
     def receive(self, data: bytes) -> None:  # ruff: ignore[complex-structure, too-many-statements] see above
         """Follows whatever came: frames, pieces of frames, or many of them."""
         if self._missing:

@@ -24,8 +24,8 @@ _FORBIDDEN = re.compile(rb"[\r\n\0]")
 # How a frame begins that ends the header block: 3 bytes of length, type and flags; the id follows.
 Block = tuple[bytes, bytes]
 
-_blocks: dict[tuple[int, Headers], Block] = {}
-_trailers: dict[Headers, Block] = {}
+known_heads: dict[tuple[int, Headers], Block] = {}
+known_tails: dict[Headers, Block] = {}
 
 
 def _integer(value: int, prefix_bits: int, pattern: int) -> bytes:
@@ -77,25 +77,25 @@ def _start(block: bytes, flags: int) -> bytes:
 
 def head(status: int, headers: Headers) -> Block:
     """How a HEADERS frame that opens an answer begins, and its block."""
-    found = _blocks.get((status, headers))
+    found = known_heads.get((status, headers))
     if found is None:
         block = encode(((b":status", b"%d" % status), *headers))
         found = (_start(block, END_HEADERS), block)
         if len(block) <= _MAX_CACHED_BYTES:
-            if len(_blocks) >= _MAX_CACHED:
-                _blocks.clear()
-            _blocks[status, headers] = found
+            if len(known_heads) >= _MAX_CACHED:
+                known_heads.clear()
+            known_heads[status, headers] = found
     return found
 
 
 def tail(trailers: Headers) -> Block:
     """How the HEADERS frame that ends an answer begins, and its block."""
-    found = _trailers.get(trailers)
+    found = known_tails.get(trailers)
     if found is None:
         block = encode(trailers)
         found = (_start(block, END_HEADERS | END_STREAM), block)
         if len(block) <= _MAX_CACHED_BYTES:
-            if len(_trailers) >= _MAX_CACHED:
-                _trailers.clear()
-            _trailers[trailers] = found
+            if len(known_tails) >= _MAX_CACHED:
+                known_tails.clear()
+            known_tails[trailers] = found
     return found

@@ -126,6 +126,7 @@ def test_media_types(content, is_ours):
         (b"grpc-timeout", b"x", b"3"),
         (b"grpc-encoding", b"identity", b"0"),
         (b"grpc-encoding", b"gzip", b"0"),
+        (b"grpc-encoding", b"deflate", b"0"),
         (b"grpc-encoding", b"snappy", b"12"),
     ],
 )
@@ -135,7 +136,7 @@ def test_headers_of_a_call(header, value, status):
     assert exchange.trailers[b"grpc-status"] == status
     assert len(service.refusals) == (status != b"0")
     if value == b"snappy":
-        assert exchange.headers[b"grpc-accept-encoding"] == b"identity,gzip"
+        assert exchange.headers[b"grpc-accept-encoding"] == b"identity,gzip,deflate"
     if value == b"100m":
         assert service.requests[0].deadline == pytest.approx(10.1)
 

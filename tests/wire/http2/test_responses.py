@@ -32,10 +32,10 @@ def test_caches_are_bounded() -> None:
     for number in range(3000):
         responses.head(200, ((b"x", b"%d" % number),))
         responses.tail(((b"x", b"%d" % number),))
-    assert len(responses._blocks) <= 1024
-    assert len(responses._trailers) <= 1024
+    assert len(responses.known_heads) <= 1024
+    assert len(responses.known_tails) <= 1024
     responses.head(200, ((b"x", b"y" * 5000),))
-    assert all(len(block) <= 2048 for _, block in responses._blocks.values())
+    assert all(len(block) <= 2048 for _, block in responses.known_heads.values())
 
 
 @pytest.mark.parametrize(

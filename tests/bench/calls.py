@@ -1,0 +1,121 @@
+"""The calls of the benchmark, checked: before a server is measured, its answers must be right."""
+
+from __future__ import annotations
+
+import http.client
+
+import grpc
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from tests.bench.bodies import (
+    GRPC_PATH,
+    binary_infer,
+    fraud_rows,
+    grpc_infer,
+    json_infer,
+    raw_outputs,
+)
+from tests.bench.load import GrpcCall, RestCall
+from tests.bench.models import FRAUD_ONNX
+from tests.bench.servers import Server
+
+BIG_BYTES = 16 << 20
+_PREFIX = 5  # a gRPC message's flag and length
+
+
+class WrongAnswer(Exception):
+    """A server whose answers are not the model's is not measured; the text says which call."""
+
+
+class _Output(msgspec.Struct):
+    data: list[float]
+
+
+class _Answer(msgspec.Struct):
+    outputs: list[_Output]
+
+
+def post(port: int, call: RestCall, timeout_s: float = 60.0) -> tuple[int, dict[str, str], bytes]:
+    """One POST on loopback: status, headers in lower case, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("POST", call.path, call.body, dict(call.headers))
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, answer.read()
+    finally:
+        connection.close()
+
+
+def fraud_score() -> float:
+    """What the model answers to `fraud_rows()`, by ONNX Runtime itself."""
+    session = ort.InferenceSession(FRAUD_ONNX, providers=["CPUExecutionProvider"])
+    (score,) = session.run(None, {session.get_inputs()[0].name: fraud_rows()})
+    return float(score[0, 0])
+
+
+def fraud_json(server: Server) -> RestCall:
+    """A JSON call of one row, whose answer was found right; raises WrongAnswer."""
+    body = json_infer(server.signature("fraud"), fraud_rows())
+    call = RestCall("/v2/models/fraud/infer", body)
+    status, _, answer = post(server.http_port, call)
+    if status != 200:
+        raise WrongAnswer(f"{server.name}: fraud by REST: {status} {answer[:300]!r}")
+    _check_score(server, msgspec.json.decode(answer, type=_Answer).outputs[0].data[0], "REST")
+    return call
+
+
+def fraud_grpc(server: Server) -> GrpcCall:
+    """A gRPC call of one row, whose answer was found right; raises WrongAnswer."""
+    message = grpc_infer(server.signature("fraud"), fraud_rows())
+    answer = _unary(server, message)
+    _check_score(server, float(np.frombuffer(raw_outputs(answer)[0], np.float32)[0]), "gRPC")
+    return GrpcCall(message, len(answer) + _PREFIX)
+
+
+def identity_rest(server: Server) -> RestCall:
+    """16 MiB of FP32 in binary both ways, which came back unchanged; raises WrongAnswer."""
+    array = _big(server)
+    body, header = binary_infer(server.signature("identity"), array)
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(header)}
+    call = RestCall("/v2/models/identity/infer", body, headers)
+    status, answered, answer = post(server.http_port, call)
+    skipped = int(answered.get("inference-header-content-length", "0"))
+    if status != 200 or answer[skipped:] != array.tobytes():
+        raise WrongAnswer(f"{server.name}: identity by REST: {status} {answer[:300]!r}")
+    return call
+
+
+def identity_grpc(server: Server) -> GrpcCall:
+    """The same over gRPC; raises WrongAnswer."""
+    array = _big(server)
+    message = grpc_infer(server.signature("identity"), array)
+    answer = _unary(server, message)
+    if raw_outputs(answer) != [array.tobytes()]:
+        raise WrongAnswer(f"{server.name}: identity by gRPC: {answer[:300]!r}")
+    return GrpcCall(message, len(answer) + _PREFIX)
+
+
+def _big(server: Server) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """16 MiB in the model's rank: all in the last dimension."""
+    rank = len(server.signature("identity").inputs[0].shape)
+    return np.arange(BIG_BYTES // 4, dtype=np.float32).reshape((1,) * (rank - 1) + (-1,))
+
+
+def _check_score(server: Server, score: float, way: str) -> None:
+    expected = fraud_score()
+    if not abs(score - expected) < 1e-5:
+        raise WrongAnswer(f"{server.name}: fraud by {way}: {score}, the model says {expected}")
+
+
+def _unary(server: Server, framed: bytes) -> bytes:
+    """One call by grpcio, which adds the length prefix itself."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+        call = channel.unary_unary(GRPC_PATH)
+        try:
+            return bytes(call(framed[_PREFIX:], timeout=60))
+        except grpc.RpcError as error:
+            raise WrongAnswer(f"{server.name}: gRPC: {error.code()}: {error.details()}") from error
