@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.errors import (
@@ -29,6 +29,7 @@ from gateway.core.errors import (
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
 from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
+from gateway.scheduling.contract import InstanceEvents, Loop, Timer
 from gateway.scheduling.pending import Compat, Pending
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.settings import SchedulingSettings
@@ -36,33 +37,6 @@ from gateway.scheduling.signature import Signatures
 from gateway.scheduling.splitting import split, whole
 from gateway.workers.frames import Failure
 from gateway.workers.links import Link, Output, Timings
-
-
-class InstanceEvents(Protocol):
-    """Who is told about instances that cannot be used any more."""
-
-    def on_suspect(self, worker_id: int, reason: str) -> None:
-        """It answered against its model's signature."""
-
-    def on_lost(self, worker_id: int, reason: str) -> None:
-        """It is gone, or broke the protocol; the queue has forgotten it."""
-
-
-class Timer(Protocol):
-    """What an event loop gives for a later call."""
-
-    def cancel(self) -> None:
-        """The call is not made."""
-
-
-class Loop(Protocol):
-    """The two calls of an event loop that a queue needs."""
-
-    def call_soon(self, callback: Callable[[], object]) -> object:
-        """After the I/O of this turn."""
-
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """In `delay` seconds."""
 
 
 class _Slot:
