@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -51,6 +52,7 @@ async def supervised(entry: str = FAKE, **settings: object) -> AsyncGenerator[Su
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    gc.collect()  # what earlier tests left to the collector must not be closed while we count
     fds = len(os.listdir("/proc/self/fd"))
     asyncio.run(scenario())  # type: ignore[arg-type]
     reap_strays(())

@@ -56,8 +56,6 @@ def answer_error(exchange: Exchange, error: GatewayError, extra: Headers = ()) -
         wait_s = _DEFAULT_RETRY_S if error.retry_after_s is None else error.retry_after_s
         seconds = ceil(min(max(wait_s, 0.0), _MAX_RETRY_S))
         headers += ((b"retry-after", b"%d" % seconds),)
-    if reason is Reason.REQUEST_TIMEOUT and exchange.head.http_version != "2":
-        headers += ((b"connection", b"close"),)
     exchange.respond(status, headers, error_body(error.text, reason.value))
 
 
