@@ -169,11 +169,8 @@ class Fronts:
 
     async def drain(self, timeout_s: float, patience_s: float) -> None:
         """Lets every front finish what it has within `timeout_s`, and waits `patience_s` for their ends."""
-        self._is_draining = True
+        self._start_no_more()
         for front in self._fronts:
-            if front.restart:
-                front.restart.cancel()
-                front.restart = None
             self._send(front, Drain(timeout_s))
         self._note_if_all_ended()
         with contextlib.suppress(TimeoutError):
@@ -181,7 +178,7 @@ class Fronts:
 
     async def kill(self) -> None:
         """Ends what is left of the fronts by force."""
-        self._is_draining = True
+        self._start_no_more()
         for front in self._fronts:
             if front.process:
                 front.process.kill()
@@ -263,6 +260,13 @@ class Fronts:
             self._send_change(front, Delta(views, ()))
         for attached in self._attached.values():
             self._connect(front, attached)
+
+    def _start_no_more(self) -> None:
+        self._is_draining = True
+        for front in self._fronts:
+            if front.restart:
+                front.restart.cancel()
+                front.restart = None
 
     def _on_exit(self, front: _Front, code: int) -> None:
         pid = front.process.pid if front.process else None

@@ -7,6 +7,7 @@ Run as `python -m tests.fakes.front_process FD PARENT`. The configuration it is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -101,7 +102,9 @@ class FakeFront:
         loop = asyncio.get_running_loop()
 
         def echoed() -> None:
-            packet = data.recv(1000)
+            packet = b""
+            with contextlib.suppress(ConnectionResetError):  # closed with a packet of ours unread
+                packet = data.recv(1000)
             if packet:
                 self.told.echoes.append(packet.decode())
             else:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 import psutil
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    """Returns as soon as `condition` holds; fails after `timeout_s`."""
+async def until(condition: Callable[[], object], timeout_s: float = 5.0, pause_s: float = 0.002) -> None:
+    """Returns as soon as `condition` holds (with no pause: before a timer runs); fails after `timeout_s`."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # ruff: ignore[async-busy-wait] - processes set no events
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause_s)
 
 
 def until_blocking(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
