@@ -1,10 +1,11 @@
-"""grpcio, the official client and its health and reflection packages, against a started gateway."""
+"""grpcio, the official client and its health and reflection packages, against a gateway of each engine."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import h2.config
@@ -17,11 +18,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from gateway.generated import open_inference_pb2 as pb
-from tests.fakes.gateway_process import Gateway
+from tests.fakes.gateway_process import Gateway, gateway
 
 SERVICE = "inference.GRPCInferenceService"
 CALLS = 5000
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def gateway_process(request: pytest.FixtureRequest, repository: Path) -> Generator[Gateway]:
+    """A gateway with two fronts, its gRPC port served by one engine or the other."""
+    environment = {"GATEWAY_FRONTENDS__GRPC__ENGINE": request.param}
+    with gateway(repository, "--fronts", "2", environment=environment) as running:
+        yield running
+        assert running.stop() == 0, running.log.read_text()
 
 
 @pytest.fixture
