@@ -150,7 +150,7 @@ def test_the_server_keeps_the_deadline_by_itself(gateway_process: Gateway, chann
     try:
         for worker in workers:
             worker.suspend()
-        answer = _one_call(gateway_process.grpc, headers, b"\0" + len(message).to_bytes(4, "big") + message)
+        answer = one_call(gateway_process.grpc, headers, b"\0" + len(message).to_bytes(4, "big") + message)
     finally:
         for worker in workers:
             worker.resume()
@@ -158,7 +158,7 @@ def test_the_server_keeps_the_deadline_by_itself(gateway_process: Gateway, chann
     assert (numbers(method(channel, "ModelInfer")(request("echo_fp32", array), timeout=30)) == 1).all()
 
 
-def _one_call(address: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, str]:
+def one_call(address: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, str]:
     """The headers and trailers of one answer, by hyper-h2 over a blocking socket."""
     host, _, port = address.rpartition(":")
     client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))

@@ -15,7 +15,7 @@ class GrpcSettings(BaseModel):
     engine: Literal["native", "grpcio"] = Field(
         default="native",
         description="What serves server.grpc_port: native (REST too, there) or grpcio, the official server, "
-        "slower by far; http_port stays native.",
+        "slower by far, which keeps those of [wire] that it has, too; http_port stays native.",
     )
     max_message_bytes: int = Field(
         default=256 << 20,

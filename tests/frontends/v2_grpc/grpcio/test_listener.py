@@ -19,6 +19,7 @@ import h2.events
 import pytest
 import uvloop
 
+from gateway.core.clock import monotonic_s
 from gateway.frontends.v2_grpc.errors import HEADERS, OK
 from gateway.frontends.v2_grpc.grpcio.listener import GrpcioListener
 from gateway.frontends.v2_grpc.settings import GrpcSettings
@@ -47,7 +48,12 @@ class Served:
     def __init__(self, listener: GrpcioListener, service: RoutingService, port: int) -> None:
         self.listener = listener
         self.late = service.by_path[b"/a/Late"]
+        self.echo = service.by_path[b"/a/Echo"]
         self.port = port
+
+    def seen(self) -> set[Any]:
+        """The clients' addresses."""
+        return {exchange.peer.address for exchange, _, _ in self.echo.calls}
 
     async def ask(self, call: Callable[[grpc.Channel], Any], credentials: Any = None) -> Any:
         """`call` with a channel of its own, in a thread."""
@@ -259,5 +265,47 @@ def test_clients_prove_who_they_are_where_an_authority_is_set() -> None:
             cancel = failure("/a/Late", b"", timeout=0.2)
             assert await served.ask(cancel, alice) is grpc.StatusCode.DEADLINE_EXCEEDED
             assert served.late.calls[0][0].peer.tls_subject == "alice"
+
+    run(scenario())
+
+
+def test_old_connections_are_recycled_without_a_failed_call() -> None:
+    async def scenario() -> None:
+        # grpcio spreads ages by a tenth either way.
+        async with serving(max_connection_age_s=0.1, max_connection_age_grace_s=5) as served:
+
+            def many(channel: grpc.Channel) -> None:
+                call = channel.unary_unary("/a/Echo")
+                give_up = monotonic_s() + 10
+                while len(served.seen()) < 3:
+                    assert call(b"x", timeout=10) == b"x"
+                    assert monotonic_s() < give_up
+
+            await served.ask(many)
+
+    run(scenario())
+
+
+def test_connections_beyond_the_limit_are_not_served() -> None:
+    async def scenario() -> None:
+        async with serving(max_connections=1) as served, asyncio.TaskGroup() as group:
+            asked = group.create_task(served.ask(say("/a/Late", b"first")))
+            await until(lambda: len(served.late.calls) == 1)
+            second = failure("/a/Echo", b"", timeout=1)
+            assert await served.ask(second) is grpc.StatusCode.UNAVAILABLE
+            exchange, body, _ = served.late.calls[0]
+            echo(exchange, body)
+            assert await asked == b"first"
+
+    run(scenario())
+
+
+def test_metadata_beyond_the_limit_is_refused() -> None:
+    async def scenario() -> None:
+        async with serving(max_header_bytes=4096) as served:
+            for size, fits in ((2000, True), (8000, False)):
+                call = say if fits else failure
+                answer = await served.ask(call("/a/Echo", b"x", metadata=(("note", "n" * size),)))
+                assert answer == (b"x" if fits else grpc.StatusCode.RESOURCE_EXHAUSTED)
 
     run(scenario())
