@@ -31,9 +31,10 @@ from gateway.wire.settings import WireSettings
 _logger = logging.getLogger(__name__)
 
 _CONTENT: Headers = ((b"content-type", b"application/grpc"),)
-# grpc-timeout has eight digits: microseconds up to 99 s, milliseconds up to 27 h, then seconds.
-_UNITS = ((b"u", 1e6), (b"m", 1e3), (b"S", 1.0))
-_DIGITS = 99_999_999
+# grpc-timeout has eight digits: milliseconds up to 27 h. Finer only where it counts, for endpoints are
+# remembered by it, and no two calls of a client have the same microseconds left.
+_UNITS = ((b"u", 1e6, 0.1), (b"m", 1e3, 99_999.0))
+_LONGEST_S = 99_999_999
 # The core ends a call at its deadline, and clients reset theirs, which was a journey earlier.
 _OVER_S = 0.05
 
@@ -161,12 +162,11 @@ def make_head(method: str, context: Context, scheme: bytes) -> Head:
 
 
 def timeout(remaining_s: float) -> bytes:
-    """`remaining_s` as grpc-timeout has it, as exactly as its digits allow."""
-    for unit, per_second in _UNITS:
-        count = int(remaining_s * per_second)
-        if count <= _DIGITS:
-            return b"%d%s" % (max(count, 0), unit)
-    return b"%dS" % _DIGITS
+    """`remaining_s` as grpc-timeout has it, at most a hundredth too short."""
+    for unit, per_second, below_s in _UNITS:
+        if remaining_s < below_s:
+            return b"%d%s" % (max(int(remaining_s * per_second), 0), unit)
+    return b"%dS" % min(int(remaining_s), _LONGEST_S)
 
 
 def parse_peer(peer: str) -> tuple[str, int] | None:

@@ -183,16 +183,20 @@ def test_the_head_is_that_of_the_call() -> None:
     assert (head.method, head.path, head.http_version, head.scheme) == (b"POST", b"/a/B", "2", b"https")
     assert head.headers == (
         (b"content-type", b"application/grpc"),
-        (b"grpc-timeout", b"1500000u"),
+        (b"grpc-timeout", b"1500m"),
         (b"authorization", b"Bearer x"),
         (b"trace-bin", b"AAE="),
     )
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1e-6, 0.25, 99.0, 100.0, 90_000.0, 1e6, 1e12])
+@pytest.mark.parametrize("seconds", [0.0, 1e-6, 0.0999, 0.1, 0.25, 99.0, 100.0, 90_000.0, 1e6, 1e12])
 def test_a_timeout_survives_its_digits(seconds: float) -> None:
     text = timeout(seconds)
-    assert parse_timeout(text) == pytest.approx(min(seconds, 99_999_999), rel=1e-3, abs=1e-6)
+    assert parse_timeout(text) == pytest.approx(min(seconds, 99_999_999), rel=1e-2, abs=1e-6)
+
+
+def test_calls_with_about_the_same_time_left_share_an_endpoint() -> None:
+    assert {timeout(30.0 - microseconds * 1e-6) for microseconds in range(1, 900)} == {b"29999m"}
 
 
 @pytest.mark.parametrize(
