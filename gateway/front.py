@@ -185,7 +185,7 @@ class Front:
         config = self._config
         if config.frontends.grpc.engine == "native":
             return self._make_listener()
-        from gateway.frontends.v2_grpc.grpcio.listener import GrpcioListener  # 20 MB, for those who want it
+        from gateway.frontends.v2_grpc.grpcio.listener import GrpcioListener  # 12 MB, for those who want it
 
         return GrpcioListener(
             self._protocols, config.frontends.grpc, config.wire, tls=config.tls, body_memory=self._arena

@@ -5,5 +5,5 @@ calls      a call of grpcio to an endpoint | exchange: what the endpoint answers
 
 The endpoints and codecs are those of the native engine: a call is handed to `Service.route` as a Head,
 its messages as the body they would have been. Nothing but the composition root imports this package,
-and only where `frontends.grpc.engine` asks for it: grpcio takes 20 MB that a native front does not have.
+and only where `frontends.grpc.engine` asks for it: it makes a front 12 MB larger (54 to 66 resident).
 """
