@@ -18,21 +18,29 @@ VersionState = Literal["absent", "loading", "ready", "failed"]
 
 
 class VersionView(msgspec.Struct, frozen=True):
-    """One served version as the fronts must see it. `spec` is None until config or a worker told it."""
+    """One served version as the fronts must see it. `spec` is None until config or a worker told it.
+
+    `config` is its config.pbtxt as a serialised ModelConfig, b"" without one.
+    """
 
     version: int
     state: VersionState
     spec: ModelSpec | None = None
     reason: str = ""
     retry_in_s: float = 0.0
+    config: bytes = b""
 
 
 class ModelView(msgspec.Struct, frozen=True):
-    """One model as the fronts must see it, versions ascending; `broken`: why it cannot be served at all."""
+    """One model as the fronts must see it, versions ascending; `broken`: why it cannot be served at all.
+
+    `labels` name versions, served or not.
+    """
 
     name: str
     versions: tuple[VersionView, ...]
     broken: str = ""
+    labels: Mapping[str, int] = {}
 
 
 # ---- controller to front ------------------------------------------------------------------------

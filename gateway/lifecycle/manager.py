@@ -45,6 +45,7 @@ class Lifecycle:
         self._models: dict[str, dict[int, Version]] = {}
         self._is_published = False
         self._broken: Mapping[str, str] = {}
+        self._labels: Mapping[str, Mapping[str, int]] = {}
         self._doubted: frozenset[ModelKey] = frozenset()
         # While not None: names whose views are published when the whole reconciliation is through.
         self._dirty: set[str] | None = None
@@ -61,7 +62,8 @@ class Lifecycle:
         self._doubted = belief.doubted
         old, self._broken = self._broken, catalogue.broken
         # A set, so that whatever changes below is published once.
-        dirty = {name for name in old.keys() | self._broken.keys() if old.get(name) != self._broken.get(name)}
+        dirty = _differing(old, self._broken) | _differing(self._labels, catalogue.labels)
+        self._labels = catalogue.labels
         self._dirty = dirty
         for key in belief.gone:
             dirty.add(key.name)
@@ -156,4 +158,9 @@ class Lifecycle:
         views = [version.view(now) for _, version in versions_by_number]
         versions = tuple(view for view in views if view is not None)
         broken = "" if versions else self._broken.get(name, "")
-        return ModelView(name, versions, broken) if versions or broken else None
+        labels = self._labels.get(name, {}) if versions else {}
+        return ModelView(name, versions, broken, labels) if versions or broken else None
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

@@ -84,6 +84,21 @@ def test_failing_ends_when_the_time_is_over_and_broken_does_not() -> None:
     assert models.broken("b") == "no such backend"
 
 
+def test_a_label_leads_to_its_version_as_long_as_there_is_one() -> None:
+    labels = {"stable": 1, "canary": 2, "gone": 7}
+    two = ModelView("m", view("m", "absent", "ready").versions, labels=labels)
+    models = catalogue(two)
+    for label, version in (("stable", 1), ("canary", 2)):
+        found = models.route(("m", label))
+        assert found is models.slot(ModelKey("m", version)) is not None
+    assert models.route(("m", "gone")) is None
+    assert models.labels("m") == labels
+    models.apply(Snapshot(2, (view("m", "absent", "ready"),)), 0.0)
+    assert models.route(("m", "stable")) is None
+    models.apply(Snapshot(3, (), ("m",)), 0.0)
+    assert models.labels("m") == {}
+
+
 def test_complete_once_the_last_packet_said_so() -> None:
     models = Catalogue(10, 30.0)
     models.apply(Snapshot(1, (), complete=False), 0.0)

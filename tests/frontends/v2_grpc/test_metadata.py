@@ -63,6 +63,6 @@ def test_malformed(method):
 
 @pytest.mark.parametrize("method", ["model_ready", "model_metadata"])
 def test_names_are_checked(method):
-    for question in (pb.ModelReadyRequest(name="../x"), pb.ModelReadyRequest(name="m", version="x")):
+    for question in (pb.ModelReadyRequest(name="../x"), pb.ModelReadyRequest(name="m", version="1x")):
         with pytest.raises(InvalidInput):
             ask(method, question, None)

@@ -42,7 +42,7 @@ def ask(method, target, headers=(), body=b"", service=None):
         (b"/v2/models/fraud/versions", 404, b'{"error":"Not Found"}'),
         (b"/v2/models/fraud/versions/1/x", 404, b'{"error":"Not Found"}'),
         (b"/v2/models/fraud/versions/0/ready", 400, None),
-        (b"/v2/models/fraud/versions/x", 400, None),
+        (b"/v2/models/fraud/versions/1x", 400, None),
         (b"/v2/models/%ff/ready", 400, None),
         (b"/v2/models/..%2f..%2fetc/ready", 400, None),
         (b"/v2/models/%00/infer", 400, None),
