@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.control.messages import ModelView
+from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
 from gateway.lifecycle.means import Means
@@ -159,7 +160,7 @@ class Lifecycle:
         versions = tuple(view for view in views if view is not None)
         broken = "" if versions else self._broken.get(name, "")
         labels = self._labels.get(name, {}) if versions else {}
-        return ModelView(name, versions, broken, labels) if versions or broken else None
+        return shared(ModelView(name, versions, broken, labels)) if versions or broken else None
 
 
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:

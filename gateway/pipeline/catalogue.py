@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gateway.control.messages import ModelView, Snapshot, VersionView
+from gateway.control.views import unshared
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.pipeline.cold import ColdWaiters
 from gateway.scheduling.queue import ModelQueue
@@ -68,7 +69,7 @@ class Catalogue:
             self._labels.pop(name, None)
             self._forget_routes(name)
         for view in snapshot.changed:
-            kept, lost = self._merge(view, now)
+            kept, lost = self._merge(unshared(view), now)
             changed += kept
             gone += lost
             self.resolve(view.name, now)

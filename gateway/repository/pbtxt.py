@@ -69,7 +69,11 @@ _WHY: Mapping[str, str] = {
 
 def parse(data: bytes, folder: str) -> PartialConfig:
     """The configuration of the model in the folder of that name; raises ConfigRefused."""
-    message = _read(data)
+    return understand(_read(data), folder)
+
+
+def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
+    """What `message`, however it came, says of the model of that name; raises ConfigRefused."""
     _refuse_unsupported(message, "")
     if message.name not in {"", folder}:
         raise ConfigRefused("name", f"'{brief(message.name)}' is not the name of the folder, '{folder}'")

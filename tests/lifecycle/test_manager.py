@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.control.messages import ModelView
+from gateway.control.views import unshared
 from gateway.lifecycle.manager import LifecycleStatistics
 from tests.fakes.worlds import World, catalogue, offer
 
@@ -104,7 +105,7 @@ def test_words_that_change_nothing_are_told_and_nothing_is_loaded() -> None:
     world = World()
     (worker,) = world.ready()
     world.lifecycle.reconcile(catalogue(msgspec.structs.replace(offer(), config=b"new words")))
-    assert world.fronts.world["m"].versions[0].config == b"new words"
+    assert unshared(world.fronts.world["m"]).versions[0].config == b"new words"
     assert world.workers.made == [worker]
 
 
