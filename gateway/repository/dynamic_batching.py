@@ -16,7 +16,17 @@ _AT = "dynamic_batching"
 
 
 def read_batching(message: pb.ModelConfig) -> BatchPolicy:
-    """As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone."""
+    """The policy, as far as queues act on it; raises ConfigRefused."""
+    policy = policy_of(message)
+    _refuse_unscheduled(policy)
+    return policy
+
+
+def policy_of(message: pb.ModelConfig) -> BatchPolicy:
+    """All that is said of batching; raises ConfigRefused.
+
+    As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone.
+    """
     if not message.HasField("dynamic_batching"):
         return BatchPolicy(enabled=not (message.max_batch_size or message.input))
     batching = message.dynamic_batching
@@ -32,7 +42,6 @@ def read_batching(message: pb.ModelConfig) -> BatchPolicy:
         priority_policies=_read_levels(batching.priority_queue_policy, batching.priority_levels),
     )
     _check_ordering(policy)
-    _refuse_unscheduled(policy)
     return policy
 
 

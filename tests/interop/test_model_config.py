@@ -16,8 +16,8 @@ from gateway.generated import model_config_pb2
 from gateway.generated import open_inference_pb2 as pb
 from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.onnx_files import identity, save
+from tests.fakes.waiting import until_blocking
 
-LABELS = 'parameters { key: "gateway.labels" value { string_value: "stable=1, canary=3, gone=7" } }'
 WARM = """
     max_batch_size: 4
     input { name: "X" data_type: TYPE_FP32 dims: 2 }
@@ -44,6 +44,20 @@ RESHAPED = """
     output { name: "Y" data_type: TYPE_FP32 dims: [ 4, 1 ] reshape { shape: [ 2, 2 ] } }
 """
 
+WIDE = """
+    max_batch_size: 4
+    input { name: "X" data_type: TYPE_FP32 dims: -1 reshape { shape: [ -1, 1 ] } }
+    output { name: "Y" data_type: TYPE_FP32 dims: [ 1, -1 ] reshape { shape: [ -1, 1 ] } }
+"""
+
+
+def labelled(labels: str) -> str:
+    """All versions, some of them with names."""
+    return f"""
+        version_policy {{ all {{ }} }}
+        parameters {{ key: "gateway.labels" value {{ string_value: "{labels}" }} }}
+    """
+
 
 def adds(folder: Path, number: float) -> None:
     """Y = X + number."""
@@ -52,11 +66,16 @@ def adds(folder: Path, number: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
-    folder = tmp_path_factory.mktemp("models")
-    for version in (1, 2, 3):
-        adds(folder / "labelled" / str(version), version)
-    (folder / "labelled" / "config.pbtxt").write_text(f"version_policy {{ all {{ }} }} {LABELS}")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Generator[Gateway]:
+    for name, labels in (("labelled", "stable=1, canary=3, gone=7"), ("moving", "stable=1")):
+        for version in (1, 2, 3):
+            adds(folder / name / str(version), version)
+        (folder / name / "config.pbtxt").write_text(labelled(labels))
     for name, config in (("warm", WARM), ("cold", COLD)):
         identity(folder / name / "1", dims=("n", 2))
         (folder / name / "config.pbtxt").write_text(config)
@@ -65,10 +84,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
     (folder / "warm" / "warmup" / "x.raw").write_bytes(np.float32([1, 2]).tobytes())
     identity(folder / "reshaped" / "1", dims=("n", 2, 2))
     (folder / "reshaped" / "config.pbtxt").write_text(RESHAPED)
+    identity(folder / "wide" / "1", dims=("n", "m", 1))
+    (folder / "wide" / "config.pbtxt").write_text(WIDE)
     identity(folder / "scalars" / "1", dims=("n",))
     identity(folder / "unbatched" / "1", dims=(3,))
     (folder / "unbatched" / "config.pbtxt").write_text("max_batch_size: 8")
-    with gateway(folder) as running:
+    with gateway(folder, environment={"GATEWAY_REPOSITORY__POLL_S": "0.1"}) as running:
         yield running
 
 
@@ -174,6 +195,24 @@ def test_a_label_that_leads_nowhere_says_so(
     assert (caught.value.code(), text in caught.value.details()) == (codes[status], True)
 
 
+def test_a_label_moves_while_the_gateway_runs_and_nothing_is_loaded_anew(
+    served: Gateway, folder: Path
+) -> None:
+    def answering() -> str:
+        status, body, _ = served.ask("/v2/models/moving/versions/stable/infer", tensor([1.0, 2.0]))
+        assert status == 200
+        return str(body["model_version"])
+
+    assert served.ask("/v2/models/moving/versions/2/infer", tensor([1.0, 2.0]))[0] == 200
+    assert answering() == "1"
+    workers = {worker.pid for worker in served.processes("gateway-worker")}
+    (folder / "moving" / "config.pbtxt").write_text(labelled("stable=2"))
+    until_blocking(lambda: answering() == "2", 10.0)
+    shown = served.ask("/v2/models/moving/versions/stable/config")[1]["parameters"]
+    assert shown == {"gateway.labels": {"string_value": "stable=2"}}
+    assert {worker.pid for worker in served.processes("gateway-worker")} == workers
+
+
 def test_a_model_that_was_warmed_up_answers(served: Gateway) -> None:
     status, body, _ = served.infer("warm", tensor([5.0, 6.0]))
     assert (status, body["outputs"][0]["data"]) == (200, [5.0, 6.0])
@@ -210,3 +249,12 @@ def test_callers_and_engine_each_see_their_own_shape(served: Gateway) -> None:
     assert (status, body["outputs"][0]["shape"], body["outputs"][0]["data"]) == (200, [2, 1], [7, 8])
     status, body, _ = served.infer("reshaped", tensor([1, 2, 3, 4], shape=[1, 2, 2]))
     assert (status, "expected [-1, 4]" in body["error"]) == (400, True)
+
+
+def test_a_reshape_moves_nothing_of_what_lies_in_shared_memory(channel: grpc.Channel) -> None:
+    sent = np.arange(1 << 19, dtype="<f4").reshape(2, -1)
+    message = pb.ModelInferRequest(model_name="wide", raw_input_contents=[sent.tobytes()])
+    message.inputs.add(name="X", datatype="FP32", shape=sent.shape)
+    answer = call(channel, "ModelInfer", message)
+    assert list(answer.outputs[0].shape) == [2, 1, 1 << 18]
+    assert answer.raw_output_contents[0] == sent.tobytes()

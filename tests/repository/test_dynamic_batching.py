@@ -5,8 +5,7 @@ from google.protobuf import text_format
 
 from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository import dynamic_batching
-from gateway.repository.dynamic_batching import read_batching
+from gateway.repository.dynamic_batching import policy_of, read_batching
 from gateway.repository.refusal import ConfigRefused
 
 REJECT = "timeout_action: REJECT default_timeout_microseconds: 1500 max_queue_size: 7"
@@ -39,9 +38,8 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("text", "expected"), GOOD.items(), ids=list(GOOD))
-def test_what_is_understood(monkeypatch: pytest.MonkeyPatch, text: str, expected: BatchPolicy) -> None:
-    monkeypatch.setattr(dynamic_batching, "_refuse_unscheduled", lambda policy: None)
-    assert read_batching(config(text)) == expected
+def test_what_is_understood(text: str, expected: BatchPolicy) -> None:
+    assert policy_of(config(text)) == expected
 
 
 @pytest.mark.parametrize(
