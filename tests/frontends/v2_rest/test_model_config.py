@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from google.protobuf import text_format
 
 from gateway.core.dtypes import DType
@@ -11,6 +13,16 @@ from gateway.core.tensor import TensorSpec
 from gateway.frontends.v2_rest.model_config import model_config
 from gateway.generated import model_config_pb2 as pb
 from gateway.pipeline.service import ModelDescription
+from gateway.repository.catalogue import to_spec
+from gateway.repository.local import scan
+
+REPOSITORY = Path(__file__).resolve().parents[3] / "model_repo"
+# As a worker reads it from the file.
+DIGITS = {
+    "inputs": (TensorSpec("image", DType.FP32, (8, 8)),),
+    "outputs": (TensorSpec("scores", DType.FP32, (10,)),),
+    "max_batch_size": 64,
+}
 
 X = TensorSpec("X", DType.FP32, (-1, 4))
 S = TensorSpec("S", DType.BYTES, (1,), ())
@@ -140,3 +152,13 @@ def test_sequences_and_ensembles_have_numbers_too() -> None:
     assert (body["state"][0]["dims"], body["state"][0]["initial_state"][0]["dims"]) == ([2], [3])
     ensemble = told(SPEC, "ensemble_scheduling { step { model_name: 'a' model_version: -1 } }")
     assert ensemble["ensemble_scheduling"]["step"][0]["model_version"] == -1
+
+
+def test_the_committed_models_as_a_client_of_triton_expects_them() -> None:
+    """`simple` is the example model of Triton's own clients; `digits` has no config.pbtxt."""
+    golden = json.loads(Path(__file__).with_name("model_config.golden.json").read_text(encoding="utf-8"))
+    entries = scan(REPOSITORY).entries
+    for name, found in (("simple", {}), ("fraud", {}), ("digits", DIGITS)):
+        spec = msgspec.structs.replace(to_spec(entries[name], 1).spec, **found)
+        description = ModelDescription(spec, (1,), entries[name].config.written)
+        assert json.loads(model_config(description)) == golden[name], name
