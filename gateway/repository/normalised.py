@@ -33,7 +33,6 @@ def completed(written: bytes, spec: ModelSpec) -> pb.ModelConfig:
     for memory in ("input_pinned_memory", "output_pinned_memory"):
         if not config.optimization.HasField(memory):
             getattr(config.optimization, memory).enable = True
-    config.model_transaction_policy.SetInParent()
     return config
 
 

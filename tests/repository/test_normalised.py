@@ -19,7 +19,6 @@ DEFAULTS = """
     version_policy { latest { num_versions: 1 } }
     instance_group { name: "m" kind: KIND_CPU count: 1 }
     optimization { input_pinned_memory { enable: true } output_pinned_memory { enable: true } }
-    model_transaction_policy { }
 """
 TENSORS = """
     input { name: "X" data_type: TYPE_FP32 dims: 4 }
@@ -82,7 +81,6 @@ def test_what_was_written_stays() -> None:
     told.instance_group[0].name, told.instance_group[0].kind = "m_0", pb.ModelInstanceGroup.KIND_CPU
     told.instance_group[1].count = 1
     told.optimization.output_pinned_memory.enable = True
-    told.model_transaction_policy.SetInParent()
     assert found == told
 
 

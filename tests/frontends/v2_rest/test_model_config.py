@@ -92,11 +92,11 @@ GOLDEN: dict[str, Any] = {
     "metric_tags": {},
     "parameters": {},
     "model_warmup": [],
-    "model_transaction_policy": {"decoupled": False},
 }
 
 
 def test_every_field_with_its_default() -> None:
+    """Field for field what a Triton server answered for such a model of its Python backend."""
     assert told(ALONE) == GOLDEN
     assert told(SPEC) == GOLDEN | {
         "max_batch_size": 16,
