@@ -63,8 +63,9 @@ class Lifecycle:
         self._doubted = belief.doubted
         old, self._broken = self._broken, catalogue.broken
         # A set, so that whatever changes below is published once.
-        dirty = _differing(old, self._broken) | _differing(self._labels, catalogue.labels)
-        self._labels = catalogue.labels
+        labels = self._keeping_labels(catalogue)
+        dirty = _differing(old, self._broken) | _differing(self._labels, labels)
+        self._labels = labels
         self._dirty = dirty
         for key in belief.gone:
             dirty.add(key.name)
@@ -137,6 +138,12 @@ class Lifecycle:
         for key in kept:
             log.warning("%s: goes on as it was loaded: %s", key, catalogue.broken[key.name])
         return frozenset(catalogue.offers) | kept
+
+    def _keeping_labels(self, catalogue: Catalogue) -> dict[str, Mapping[str, int]]:
+        """The labels told, and the old ones of models that are not offered now and may serve on."""
+        offered = {key.name for key in catalogue.offers}
+        kept = {name: labels for name, labels in self._labels.items() if name in self._models}
+        return {name: labels for name, labels in kept.items() if name not in offered} | {**catalogue.labels}
 
     def _on_change(self, version: Version) -> None:
         if version.is_over:

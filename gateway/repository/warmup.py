@@ -8,19 +8,21 @@ from gateway.core.warmup import Source, Warmup, WarmupInput
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.refusal import ConfigRefused, brief, dtype_of, in_range, plain_file_name, shape_of
 
-# Each takes a batch's time before the model is ready.
-MAX_SAMPLES = 256
+# Each takes a batch's time before the model is ready, and all of them are told in one packet.
+MAX_INPUTS = 256
+MAX_BYTES = 32 << 10
 MAX_COUNT = 10_000
 MAX_ROWS = 1 << 20
 
 
 def read_warmup(messages: Iterable[pb.ModelWarmup], max_batch_size: int) -> tuple[Warmup, ...]:
     """The warm-up requests in order; raises ConfigRefused."""
-    samples = tuple(
-        _read(f"model_warmup[{index}]", message, max_batch_size) for index, message in enumerate(messages)
+    told = list(messages)
+    in_range("model_warmup: number of inputs", sum(len(message.inputs) for message in told), 0, MAX_INPUTS)
+    in_range("model_warmup: bytes", sum(message.ByteSize() for message in told), 0, MAX_BYTES)
+    return tuple(
+        _read(f"model_warmup[{index}]", message, max_batch_size) for index, message in enumerate(told)
     )
-    in_range("model_warmup: number of samples", len(samples), 0, MAX_SAMPLES)
-    return samples
 
 
 def _read(at: str, message: pb.ModelWarmup, max_batch_size: int) -> Warmup:

@@ -101,6 +101,18 @@ def test_labels_reach_the_fronts_and_move_without_a_load() -> None:
     assert world.fronts.shown("m") == [(1, "ready")]
 
 
+def test_labels_outlive_a_typing_error_and_a_doubted_look() -> None:
+    world = World()
+    world.ready()
+    labelled = msgspec.structs.replace(catalogue(offer()), labels={"m": {"stable": 1}})
+    world.lifecycle.reconcile(labelled)
+    for look in (catalogue(broken={"m": "a typing error"}), labelled, catalogue()):
+        world.lifecycle.reconcile(look)
+        assert world.fronts.world["m"].labels == {"stable": 1}
+    world.lifecycle.reconcile(catalogue(offer()))
+    assert world.fronts.world["m"].labels == {}
+
+
 def test_words_that_change_nothing_are_told_and_nothing_is_loaded() -> None:
     world = World()
     (worker,) = world.ready()

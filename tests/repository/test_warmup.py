@@ -53,8 +53,9 @@ def test_what_is_not_said_is_one() -> None:
         (one("", "count: 10001"), "model_warmup[0].count: 10001 is not in 0..10000"),
         (
             one("data_type: TYPE_FP32 dims: 1 zero_data: true") * 257,
-            "model_warmup: number of samples: 257 is not in 0..256",
+            "model_warmup: number of inputs: 257 is not in 0..256",
         ),
+        (f"model_warmup {{ name: '{'w' * 33_000}' }}", "model_warmup: bytes: 33"),
     ],
 )
 def test_what_is_refused(text: str, reason: str) -> None:
