@@ -50,6 +50,13 @@ WIDE = """
     output { name: "Y" data_type: TYPE_FP32 dims: [ 1, -1 ] reshape { shape: [ -1, 1 ] } }
 """
 
+INLINE = """
+    parameters { key: "gateway.isolation" value { string_value: "inline" } }
+    model_warmup {
+      inputs { key: "X" value { data_type: TYPE_FP32 dims: 4 random_data: true } }
+    }
+"""
+
 
 def labelled(labels: str) -> str:
     """All versions, some of them with names."""
@@ -84,6 +91,8 @@ def served(folder: Path) -> Generator[Gateway]:
     (folder / "warm" / "warmup" / "x.raw").write_bytes(np.float32([1, 2]).tobytes())
     identity(folder / "reshaped" / "1", dims=("n", 2, 2))
     (folder / "reshaped" / "config.pbtxt").write_text(RESHAPED)
+    identity(folder / "inline" / "1", dims=("n", 2, 2))
+    (folder / "inline" / "config.pbtxt").write_text(RESHAPED + INLINE)
     identity(folder / "wide" / "1", dims=("n", "m", 1))
     (folder / "wide" / "config.pbtxt").write_text(WIDE)
     identity(folder / "scalars" / "1", dims=("n",))
@@ -237,14 +246,15 @@ def test_what_the_file_cannot_do_fails_in_triton_s_words(served: Gateway) -> Non
 
 
 def test_callers_and_engine_each_see_their_own_shape(served: Gateway) -> None:
-    status, body, _ = served.infer("reshaped", tensor([1, 2, 3, 4], [5, 6, 7, 8]))
-    assert status == 200
-    assert body["outputs"][0] == {
-        "name": "Y",
-        "datatype": "FP32",
-        "shape": [2, 4, 1],
-        "data": [1, 2, 3, 4, 5, 6, 7, 8],
-    }
+    for model in ("reshaped", "inline"):
+        status, body, _ = served.infer(model, tensor([1, 2, 3, 4], [5, 6, 7, 8]))
+        assert status == 200
+        assert body["outputs"][0] == {
+            "name": "Y",
+            "datatype": "FP32",
+            "shape": [2, 4, 1],
+            "data": [1, 2, 3, 4, 5, 6, 7, 8],
+        }
     status, body, _ = served.infer("scalars", tensor([7], [8]))
     assert (status, body["outputs"][0]["shape"], body["outputs"][0]["data"]) == (200, [2, 1], [7, 8])
     status, body, _ = served.infer("reshaped", tensor([1, 2, 3, 4], shape=[1, 2, 2]))

@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
 from gateway.control.messages import ModelView, Snapshot, VersionState, VersionView
+from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
@@ -97,6 +99,16 @@ def test_a_label_leads_to_its_version_as_long_as_there_is_one() -> None:
     assert models.route(("m", "stable")) is None
     models.apply(Snapshot(3, (), ("m",)), 0.0)
     assert models.labels("m") == {}
+
+
+def test_what_versions_share_is_in_each_of_their_slots() -> None:
+    spec = msgspec.structs.replace(doubling_spec(), class_labels={"y": ("cat", "dog")})
+    told = ModelView("m", tuple(VersionView(n, "ready", spec, config=b"words") for n in (1, 2)))
+    models = catalogue(shared(told))
+    for version in (1, 2):
+        slot = models.slot(ModelKey("m", version))
+        assert slot is not None
+        assert (slot.spec, slot.view.config) == (spec, b"words")
 
 
 def test_complete_once_the_last_packet_said_so() -> None:
