@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.control.messages import ModelView
+from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
 from gateway.lifecycle.means import Means
@@ -45,6 +46,7 @@ class Lifecycle:
         self._models: dict[str, dict[int, Version]] = {}
         self._is_published = False
         self._broken: Mapping[str, str] = {}
+        self._labels: Mapping[str, Mapping[str, int]] = {}
         self._doubted: frozenset[ModelKey] = frozenset()
         # While not None: names whose views are published when the whole reconciliation is through.
         self._dirty: set[str] | None = None
@@ -61,7 +63,9 @@ class Lifecycle:
         self._doubted = belief.doubted
         old, self._broken = self._broken, catalogue.broken
         # A set, so that whatever changes below is published once.
-        dirty = {name for name in old.keys() | self._broken.keys() if old.get(name) != self._broken.get(name)}
+        labels = self._keeping_labels(catalogue)
+        dirty = _differing(old, self._broken) | _differing(self._labels, labels)
+        self._labels = labels
         self._dirty = dirty
         for key in belief.gone:
             dirty.add(key.name)
@@ -135,6 +139,12 @@ class Lifecycle:
             log.warning("%s: goes on as it was loaded: %s", key, catalogue.broken[key.name])
         return frozenset(catalogue.offers) | kept
 
+    def _keeping_labels(self, catalogue: Catalogue) -> dict[str, Mapping[str, int]]:
+        """The labels told, and the old ones of models that are not offered now and may serve on."""
+        offered = {key.name for key in catalogue.offers}
+        kept = {name: labels for name, labels in self._labels.items() if name in self._models}
+        return {name: labels for name, labels in kept.items() if name not in offered} | {**catalogue.labels}
+
     def _on_change(self, version: Version) -> None:
         if version.is_over:
             self._drop(version.key)
@@ -156,4 +166,9 @@ class Lifecycle:
         views = [version.view(now) for _, version in versions_by_number]
         versions = tuple(view for view in views if view is not None)
         broken = "" if versions else self._broken.get(name, "")
-        return ModelView(name, versions, broken) if versions or broken else None
+        labels = self._labels.get(name, {}) if versions else {}
+        return shared(ModelView(name, versions, broken, labels)) if versions or broken else None
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

@@ -11,9 +11,12 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from gateway.core.errors import InvalidInput
 from gateway.core.model import check_name
 from gateway.repository import pbtxt
+from gateway.repository.beside import read_beside
 from gateway.repository.catalogue import (
     Catalogue,
     ConfigFile,
@@ -35,6 +38,7 @@ from gateway.repository.folder import (
 )
 from gateway.repository.formats import Format, matching
 from gateway.repository.index import merge, refuse_clashes
+from gateway.repository.refusal import ConfigRefused
 from gateway.repository.versions import Specific, parse_folder, select
 
 CONFIG_NAME = "config.pbtxt"
@@ -100,12 +104,15 @@ def _read_config(folder: str, name: str, root: str, known: ConfigFile) -> Config
     if data is None:
         return ConfigFile()
     mark = fingerprint(data)
-    if mark == known.fingerprint:
-        return known
     try:
-        return ConfigFile(mark, pbtxt.parse(data, name))
-    except pbtxt.ConfigRefused as error:
+        read = known if mark == known.fingerprint else ConfigFile(mark, pbtxt.parse(data, name))
+    except ConfigRefused as error:
         return ConfigFile(mark, PartialConfig(), error.text)
+    try:
+        beside = read_beside(folder, root, read.config)
+    except ConfigRefused as error:
+        return ConfigFile("", PartialConfig(), error.text)
+    return read if beside == read.beside else msgspec.structs.replace(read, beside=beside)
 
 
 def _read_version(

@@ -2,7 +2,7 @@
 
 Tensors are numpy arrays without names, in the order of the model's signature: BYTES as object arrays
 of bytes, BF16 as uint16 arrays of its bits. With `ModelSpec.max_batch_size` > 0 each has the batch
-axis in front.
+axis in front. A tensor with a `TensorSpec.reshape` has that shape here: `reshaping` stands between.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def test_another_file_name(root: Path) -> None:
 
 BROKEN = {
     "bad name": ("name: 'other'", "config.pbtxt: name: 'other' is not the name of the folder, 'm'"),
-    "bad field": ("optimization { priority: PRIORITY_MAX }", "config.pbtxt: optimization: is not supported"),
+    "bad field": ("optimization { priority: PRIORITY_MAX }", "config.pbtxt: optimization.priority: is not"),
     "no text": ("\0", "config.pbtxt: line 1, column 1: "),
     "no such version": (
         "version_policy { specific { versions: 7 } }",

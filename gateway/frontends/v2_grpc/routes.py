@@ -54,6 +54,7 @@ class Grpc:
             b"/inference.GRPCInferenceService/ServerMetadata": metadata.server_metadata,
             b"/inference.GRPCInferenceService/ModelReady": metadata.model_ready,
             b"/inference.GRPCInferenceService/ModelMetadata": metadata.model_metadata,
+            b"/inference.GRPCInferenceService/ModelConfig": metadata.model_config,
             b"/grpc.health.v1.Health/Check": self.health.check,
             b"/grpc.health.v1.Health/List": self.health.list,
         }

@@ -52,10 +52,10 @@ _ALL_BINARY = Form(all_binary=True)
 
 
 class Target(NamedTuple):
-    """What the URL and the settings say of a request; `version` 0 is the latest."""
+    """What the URL and the settings say of a request; `version` 0 is the latest, a text a label."""
 
     model: str
-    version: int
+    version: int | str
     max_json_bytes: int = 64 << 20
 
 
