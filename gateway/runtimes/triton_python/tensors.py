@@ -1,0 +1,103 @@
+"""Tensors and datatypes under the names that files for Triton's Python backend use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gateway.core.dtypes import BY_NAME, NUMPY, DType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Without BF16, which numpy does not have: its bits travel as uint16.
+_NUMPY_TYPES: dict[DType, type[Any]] = {
+    DType.BYTES: np.object_,
+    **{dtype: numpy.type for dtype, numpy in NUMPY.items() if dtype is not DType.BF16},
+}
+_BY_NUMBER: dict[int, type[Any]] = {int(dtype): numpy for dtype, numpy in _NUMPY_TYPES.items()}
+_DTYPES: dict[type[Any], DType] = {numpy: dtype for dtype, numpy in _NUMPY_TYPES.items()}
+_CPU = (1, 0)
+
+
+def config_name(dtype: DType) -> str:
+    """The datatype as config.pbtxt writes it."""
+    return "TYPE_STRING" if dtype is DType.BYTES else f"TYPE_{dtype.name}"
+
+
+def parse_config_name(text: object) -> DType | None:
+    """The datatype that config.pbtxt writes so; None for anything else."""
+    if not isinstance(text, str) or not text.startswith("TYPE_") or text == "TYPE_BYTES":
+        return None
+    return BY_NAME.get("BYTES" if text == "TYPE_STRING" else text.removeprefix("TYPE_"))
+
+
+def triton_string_to_numpy(triton_type_string: str) -> type[Any]:
+    """The numpy type of "TYPE_FP32" and the like; KeyError where there is none."""
+    dtype = parse_config_name(triton_type_string)
+    if dtype is None or dtype not in _NUMPY_TYPES:
+        raise KeyError(triton_type_string)
+    return _NUMPY_TYPES[dtype]
+
+
+def numpy_to_triton_type(data_type: type[Any]) -> int:
+    """The number of a numpy type's datatype in config.pbtxt; KeyError where there is none."""
+    return int(_DTYPES[np.bool_ if data_type is bool else data_type])
+
+
+def triton_to_numpy_type(data_type: int) -> type[Any]:
+    """The numpy type of a datatype's number in config.pbtxt; KeyError where there is none."""
+    return _BY_NUMBER[data_type]
+
+
+class Tensor:
+    """A named numpy array; BYTES are object arrays."""
+
+    def __init__(self, name: str, numpy_array: Array) -> None:
+        if not isinstance(numpy_array, np.ndarray):
+            raise TypeError(f"tensor '{name}' is made from a numpy array, not {type(numpy_array).__name__}")
+        self._name = str(name)
+        self._array = numpy_array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> Array:
+        return self._array
+
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._array.shape)
+
+    def triton_dtype(self) -> int:
+        return numpy_to_triton_type(self._array.dtype.type)
+
+    def is_cpu(self) -> bool:
+        return True
+
+    def to_dlpack(self) -> Any:
+        """A DLPack capsule over the same memory."""
+        return self._array.__dlpack__()
+
+    @staticmethod
+    def from_dlpack(name: str, source: Any) -> Tensor:
+        """A tensor over the memory of a DLPack capsule or of an object that makes one, both on the CPU."""
+        return Tensor(name, np.from_dlpack(source if hasattr(source, "__dlpack__") else _Capsule(source)))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+
+class _Capsule:
+    """Gives a bare capsule the methods through which numpy takes one."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _CPU

@@ -1,0 +1,110 @@
+"""What a file for Triton's Python backend imports as `triton_python_backend_utils`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from gateway.runtimes.triton_python.model_config import (
+    ModelConfig,
+    get_input_config_by_name,
+    get_output_config_by_name,
+    using_decoupled_model_transaction_policy,
+)
+from gateway.runtimes.triton_python.requests import (
+    InferenceRequest,
+    InferenceResponse,
+    PreferredMemory,
+    TritonError,
+    TritonModelException,
+    get_input_tensor_by_name,
+    get_output_tensor_by_name,
+)
+from gateway.runtimes.triton_python.tensors import (
+    Tensor,
+    numpy_to_triton_type,
+    triton_string_to_numpy,
+    triton_to_numpy_type,
+)
+
+__all__ = [
+    "TRITONSERVER_MEMORY_CPU",
+    "TRITONSERVER_MEMORY_GPU",
+    "TRITONSERVER_REQUEST_FLAG_SEQUENCE_END",
+    "TRITONSERVER_REQUEST_FLAG_SEQUENCE_START",
+    "InferenceRequest",
+    "InferenceResponse",
+    "Logger",
+    "ModelConfig",
+    "PreferredMemory",
+    "Tensor",
+    "TritonError",
+    "TritonModelException",
+    "get_input_config_by_name",
+    "get_input_tensor_by_name",
+    "get_output_config_by_name",
+    "get_output_tensor_by_name",
+    "numpy_to_triton_type",
+    "triton_string_to_numpy",
+    "triton_to_numpy_type",
+    "using_decoupled_model_transaction_policy",
+]
+
+MODULE = "triton_python_backend_utils"
+TRITONSERVER_MEMORY_CPU = PreferredMemory.TRITONSERVER_MEMORY_CPU
+TRITONSERVER_MEMORY_GPU = PreferredMemory.TRITONSERVER_MEMORY_GPU
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2
+
+_UNSUPPORTED = {
+    "Metric": "metrics of a model's own",
+    "MetricFamily": "metrics of a model's own",
+    "load_model": "loading models from a model",
+    "unload_model": "unloading models from a model",
+    "is_model_ready": "asking for the state of other models",
+}
+
+
+class Logger:
+    """One line each on the worker's standard error; verbose ones are left out, as Triton does unless told."""
+
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+    INFO = "INFO"
+    VERBOSE = "VERBOSE"
+
+    @staticmethod
+    def log(message: str, level: str = INFO) -> None:
+        if level == Logger.VERBOSE:
+            return
+        line = "".join(one if one.isprintable() else " " for one in str(message))
+        sys.stderr.write(f"python model: {level}: {line}\n")
+        sys.stderr.flush()
+
+    @staticmethod
+    def log_info(message: str) -> None:
+        Logger.log(message, Logger.INFO)
+
+    @staticmethod
+    def log_warn(message: str) -> None:
+        Logger.log(message, Logger.WARNING)
+
+    @staticmethod
+    def log_error(message: str) -> None:
+        Logger.log(message, Logger.ERROR)
+
+    @staticmethod
+    def log_verbose(message: str) -> None:
+        Logger.log(message, Logger.VERBOSE)
+
+
+def __getattr__(name: str) -> Any:
+    what = _UNSUPPORTED.get(name)
+    if what is None:
+        raise AttributeError(f"module '{MODULE}' has no attribute '{name}'")
+    raise AttributeError(f"{MODULE}.{name}: {what} is not supported")
+
+
+def offer() -> None:
+    """Makes this module importable by Triton's name for it, in this process only."""
+    sys.modules[MODULE] = sys.modules[__name__]

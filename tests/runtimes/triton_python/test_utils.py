@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from gateway.runtimes.triton_python import utils
+from gateway.runtimes.triton_python.utils import Logger
+
+
+def test_files_find_it_by_tritons_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, utils.MODULE, raising=False)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(utils.MODULE)
+    monkeypatch.setitem(sys.modules, utils.MODULE, utils)  # so that it is gone afterwards
+    utils.offer()
+    assert importlib.import_module(utils.MODULE) is utils
+    assert all(hasattr(utils, name) for name in utils.__all__)
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(AttributeError, match="MetricFamily: metrics of a model's own is not supported"):
+        _ = utils.MetricFamily
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = utils.nothing
+
+
+def test_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Logger.log_info("one\nline")
+    Logger.log_warn("two")
+    Logger.log_error("three")
+    Logger.log_verbose("nothing")
+    Logger.log("four", Logger.WARNING)
+    assert capsys.readouterr().err == (
+        "python model: INFO: one line\npython model: WARNING: two\n"
+        "python model: ERROR: three\npython model: WARNING: four\n"
+    )
