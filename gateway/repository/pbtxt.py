@@ -81,7 +81,7 @@ def parse(data: bytes, folder: str) -> PartialConfig:
         version_policy=_read_version_policy(message.version_policy),
         instances=_read_instances(message.instance_group),
         model_filename=_check_file_name(message.default_model_filename),
-        options=_read_options(message.parameters),
+        options=_read_options(message.parameters, message.backend),
         isolation=_read_isolation(message.parameters),
     )
 
@@ -265,14 +265,32 @@ _ISOLATION = "gateway.isolation"
 _ISOLATIONS = ("process", "inline")
 
 
-def _read_options(parameters: Mapping[str, pb.ModelParameter]) -> dict[str, str]:
+# Of Triton's Python backend; every other parameter of a Python model is for the model itself.
+_REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"})
+# A worker is told of its model in one packet of 128 KiB.
+MAX_PARAMETERS_BYTES = 32 << 10
+
+
+def _read_options(parameters: Mapping[str, pb.ModelParameter], backend: str) -> dict[str, str]:
     options = {key: parameters[key].string_value for key in sorted(parameters) if key != _ISOLATION}
+    if backend == "python":
+        return _check_free_options(options)
     for key, value in options.items():
         if key not in _OPTIONS:
             raise ConfigRefused(f"parameters['{_brief(key)}']", "is not supported")
         is_allowed, permitted = _OPTIONS[key]
         if not is_allowed(value):
             raise ConfigRefused(f"parameters['{key}']", f"'{_brief(value)}' is not one of {permitted}")
+    return options
+
+
+def _check_free_options(options: dict[str, str]) -> dict[str, str]:
+    for key in options:
+        if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
+            raise ConfigRefused(f"parameters['{_brief(key)}']", "is not supported")
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
+    if size > MAX_PARAMETERS_BYTES:
+        raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")
     return options
 
 

@@ -101,6 +101,12 @@ def test_every_datatype(dtype: DType) -> None:
     assert parsed.inputs == (TensorSpec("x", dtype, (1,)),)
 
 
+def test_the_parameters_of_a_python_model_are_its_own() -> None:
+    text = "parameters { key: 'level' value { string_value: 'high' } }"
+    assert config(f"backend: 'python' {text}").options == {"level": "high"}
+    assert refusal(text)
+
+
 # Text to what its refusal must begin with, behind "config.pbtxt: ".
 BAD = {
     "nme: 'x'": 'line 1, column 1: Message type "inference.ModelConfig" has no field named "nme"',
@@ -114,7 +120,7 @@ BAD = {
     "[type.googleapis.com/inference.ModelConfig] { }": "line 1, column ",
     "name: 'other'": "name: 'other' is not the name of the folder, 'm'",
     "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: onnxruntime_onnx",
-    "backend: 'python'": "backend: 'python' is not supported; supported: onnxruntime",
+    "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: onnxruntime, python",
     "platform: 'onnxruntime_onnx' backend: 'python'": "backend: 'python' is not supported",
     "platform: 'x' backend: 'y'": "platform: 'x' is not supported",
     "runtime: 'x'": "runtime: is not supported",
@@ -190,6 +196,15 @@ BAD = {
     ),
     "parameters { key: 'intra_op_thread_count' value { string_value: '²' } }": (
         "parameters['intra_op_thread_count']: '²' is not"
+    ),
+    "backend: 'python' parameters { key: 'EXECUTION_ENV_PATH' value { string_value: '/e.tar.gz' } }": (
+        "parameters['EXECUTION_ENV_PATH']: is not supported"
+    ),
+    "backend: 'python' parameters { key: 'gateway.color' value { string_value: '1' } }": (
+        "parameters['gateway.color']: is not supported"
+    ),
+    f"backend: 'python' parameters {{ key: 'a' value {{ string_value: '{'x' * 40_000}' }} }}": (
+        "parameters: are 40001 bytes, must be at most 32768"
     ),
     "parameters { key: 'enable_mem_arena' value { } }": "parameters['enable_mem_arena']: '' is not one of",
 }
