@@ -15,8 +15,13 @@ _NUMPY_TYPES: dict[DType, type[Any]] = {
     DType.BYTES: np.object_,
     **{dtype: numpy.type for dtype, numpy in NUMPY.items() if dtype is not DType.BF16},
 }
-_BY_NUMBER: dict[int, type[Any]] = {int(dtype): numpy for dtype, numpy in _NUMPY_TYPES.items()}
-_DTYPES: dict[type[Any], DType] = {numpy: dtype for dtype, numpy in _NUMPY_TYPES.items()}
+# The same tables by the names under which files look things up in them.
+TRITON_STRING_TO_NUMPY: dict[str, type[Any]] = {
+    "TYPE_STRING" if dtype is DType.BYTES else f"TYPE_{dtype.name}": numpy
+    for dtype, numpy in sorted(_NUMPY_TYPES.items())
+}
+TRITON_TO_NUMPY_TYPE: dict[int, type[Any]] = {int(dtype): numpy for dtype, numpy in _NUMPY_TYPES.items()}
+NUMPY_TO_TRITON_TYPE: dict[type[Any], int] = {numpy: code for code, numpy in TRITON_TO_NUMPY_TYPE.items()}
 _CPU = (1, 0)
 
 
@@ -34,20 +39,17 @@ def parse_config_name(text: object) -> DType | None:
 
 def triton_string_to_numpy(triton_type_string: str) -> type[Any]:
     """The numpy type of "TYPE_FP32" and the like; KeyError where there is none."""
-    dtype = parse_config_name(triton_type_string)
-    if dtype is None or dtype not in _NUMPY_TYPES:
-        raise KeyError(triton_type_string)
-    return _NUMPY_TYPES[dtype]
+    return TRITON_STRING_TO_NUMPY[triton_type_string]
 
 
 def numpy_to_triton_type(data_type: type[Any]) -> int:
     """The number of a numpy type's datatype in config.pbtxt; KeyError where there is none."""
-    return int(_DTYPES[np.bool_ if data_type is bool else data_type])
+    return NUMPY_TO_TRITON_TYPE[np.bool_ if data_type is bool else data_type]
 
 
 def triton_to_numpy_type(data_type: int) -> type[Any]:
     """The numpy type of a datatype's number in config.pbtxt; KeyError where there is none."""
-    return _BY_NUMBER[data_type]
+    return TRITON_TO_NUMPY_TYPE[data_type]
 
 
 class Tensor:

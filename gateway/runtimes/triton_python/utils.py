@@ -21,6 +21,9 @@ from gateway.runtimes.triton_python.requests import (
     get_output_tensor_by_name,
 )
 from gateway.runtimes.triton_python.tensors import (
+    NUMPY_TO_TRITON_TYPE,
+    TRITON_STRING_TO_NUMPY,
+    TRITON_TO_NUMPY_TYPE,
     Tensor,
     numpy_to_triton_type,
     triton_string_to_numpy,
@@ -28,10 +31,13 @@ from gateway.runtimes.triton_python.tensors import (
 )
 
 __all__ = [
+    "NUMPY_TO_TRITON_TYPE",
     "TRITONSERVER_MEMORY_CPU",
     "TRITONSERVER_MEMORY_GPU",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_END",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_START",
+    "TRITON_STRING_TO_NUMPY",
+    "TRITON_TO_NUMPY_TYPE",
     "InferenceRequest",
     "InferenceResponse",
     "Logger",
