@@ -14,6 +14,7 @@ from gateway.workers.messages import Load
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
 RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
+    "pytorch": "gateway.runtimes.torch:TorchRuntime",
     "python": "gateway.runtimes.python:PythonRuntime",
 }
 

@@ -81,7 +81,7 @@ def parse(data: bytes, folder: str) -> PartialConfig:
         version_policy=_read_version_policy(message.version_policy),
         instances=_read_instances(message.instance_group),
         model_filename=_check_file_name(message.default_model_filename),
-        options=_read_options(message.parameters, message.backend),
+        options=_read_options(message),
         isolation=_read_isolation(message.parameters),
     )
 
@@ -244,22 +244,30 @@ def _read_instances(groups: Iterable[pb.ModelInstanceGroup]) -> int:
 # ---- parameters ---------------------------------------------------------------------------------
 
 
-def _is_integer(most: int) -> Callable[[str], bool]:
-    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= most
+def _is_integer(most: int, least: int = 0) -> Callable[[str], bool]:
+    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most
 
 
 def _is_one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda text: text in allowed
 
 
-# ONNX Runtime's, by the keys of Triton's backend, with what gateway/runtimes/onnx.py permits.
-_OPTIONS: Mapping[str, tuple[Callable[[str], bool], str]] = {
+_Option = tuple[Callable[[str], bool], str]
+_BOOLEAN: _Option = (_is_one_of("true", "false", "1", "0"), "true, false")
+# By the keys of Triton's backends, with what gateway/runtimes/onnx.py and torch.py permit.
+_ONNX_OPTIONS: Mapping[str, _Option] = {
     "intra_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
     "inter_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
     "execution_mode": (_is_one_of("0", "1"), "0 (sequential), 1 (parallel)"),
     "level": (_is_one_of("-1", "0", "1", "2"), "-1 (basic), 0 (all), 1 (extended), 2 (none)"),
     "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
     "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
+}
+_TORCH_OPTIONS: Mapping[str, _Option] = {
+    "INFERENCE_MODE": _BOOLEAN,
+    "DISABLE_OPTIMIZED_EXECUTION": _BOOLEAN,
+    "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
+    "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
 }
 _ISOLATION = "gateway.isolation"
 _ISOLATIONS = ("process", "inline")
@@ -271,14 +279,17 @@ _REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"}
 MAX_PARAMETERS_BYTES = 32 << 10
 
 
-def _read_options(parameters: Mapping[str, pb.ModelParameter], backend: str) -> dict[str, str]:
+def _read_options(message: pb.ModelConfig) -> dict[str, str]:
+    parameters = message.parameters
     options = {key: parameters[key].string_value for key in sorted(parameters) if key != _ISOLATION}
-    if backend == "python":
+    backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    if backends == {"python"}:
         return _check_free_options(options)
+    permitted_here = _TORCH_OPTIONS if backends == {"pytorch"} else _ONNX_OPTIONS
     for key, value in options.items():
-        if key not in _OPTIONS:
+        if key not in permitted_here:
             raise ConfigRefused(f"parameters['{_brief(key)}']", "is not supported")
-        is_allowed, permitted = _OPTIONS[key]
+        is_allowed, permitted = permitted_here[key]
         if not is_allowed(value):
             raise ConfigRefused(f"parameters['{key}']", f"'{_brief(value)}' is not one of {permitted}")
     return options

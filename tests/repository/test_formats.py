@@ -4,11 +4,11 @@ import pytest
 
 from gateway.repository.formats import FORMATS, matching
 
-ONNX, PYTHON = FORMATS
+ONNX, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
 
 
-def test_only_python_carries_code() -> None:
-    assert [known.backend for known in FORMATS if known.carries_code] == ["python"]
+def test_only_onnx_carries_no_code() -> None:
+    assert [known for known in FORMATS if not known.carries_code] == [ONNX]
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ def test_only_python_carries_code() -> None:
         ("onnxruntime_onnx", "", (ONNX,)),
         ("", "onnxruntime", (ONNX,)),
         ("onnxruntime_onnx", "onnxruntime", (ONNX,)),
+        ("pytorch_libtorch", "", (TORCH_SCRIPT, TORCH_EXPORTED)),
         ("", "python", (PYTHON,)),
         ("python", "python", (PYTHON,)),
         ("onnxruntime_onnx", "python", ()),

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from gateway.core.model import check_name
 from gateway.repository import local, pbtxt
 from gateway.repository.catalogue import Catalogue, ModelEntry, PartialConfig, RefusedVersion
+from gateway.repository.formats import FORMATS
 from gateway.repository.local import RepositoryUnreachable, scan, scan_all
 from gateway.repository.versions import parse_folder
 
 MODEL = b"not a real one: the scan never opens it"
+NO_FILE = f"there is no {' or '.join(repr(known.file_name) for known in FORMATS)} in it"
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ def test_a_version_being_uploaded_does_not_displace_the_one_that_serves(root: Pa
     served = only(root).versions
     new = root / "m" / "2"
     new.mkdir()
-    assert only(root).refused == (RefusedVersion(2, "there is no 'model.onnx' or 'model.py' in it"),)
+    assert only(root).refused == (RefusedVersion(2, NO_FILE),)
     (new / "weights.bin").write_bytes(b"1")
     (new / "model.onnx.part").write_bytes(b"1")
     assert only(root).versions == served
@@ -230,10 +232,7 @@ def test_a_new_model_being_uploaded_is_broken_until_it_is_there(root: Path) -> N
     (root / "m").mkdir()
     assert only(root).broken
     (root / "m" / "1").mkdir()
-    assert (
-        only(root).broken
-        == "no version can be loaded; version 1: there is no 'model.onnx' or 'model.py' in it"
-    )
+    assert only(root).broken == f"no version can be loaded; version 1: {NO_FILE}"
     put(root, "m", config="max_batch_size")
     assert only(root).broken.startswith("config.pbtxt: line 1")
     put(root, "m", config="max_batch_size: 8\n")
@@ -349,7 +348,7 @@ HOSTILE = {
     folder_config: "'config.pbtxt' is not a regular file",
     fifo_file: "version 1: 'model.onnx' is not a regular file",
     device_file: "version 1: 'model.onnx' is a link that leaves the repository",
-    folder_file: "version 1: there is no 'model.onnx' or 'model.py' in it",
+    folder_file: f"version 1: {NO_FILE}",
     hard_link_file: "version 1: 'model.onnx' is a hard link (2 names): copy it instead",
     hard_link_config: "'config.pbtxt' is a hard link (2 names): copy it instead",
     circle: "version 1: holds more than 4096 files or 8 levels of folders",
