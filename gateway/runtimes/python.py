@@ -8,6 +8,7 @@ answers it, so both kinds come down to `Body.run` on arrays by name.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,10 +59,12 @@ class PythonRuntime:
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
         parameters = {key: value for key, value in options.items() if key != "default_model_filename"}
         check_requirements(path)
-        tracebacks = Tracebacks(f"python model {spec.name}/{spec.version}", monotonic_s)
+        tracebacks = Tracebacks(f"python model {spec.key}", monotonic_s)
         loop = WorkerLoop()
+        # What a model prints belongs in the log, not between the lines of `gateway serve`.
+        sys.stdout = sys.stderr
         with _refusing(file, path, tracebacks):
-            utils.offer()
+            utils.offer(str(spec.key))
             kind = find_class(import_file(path, file, spec.version), file)
             if not issubclass(kind, Model):
                 spec = adapter.complete(kind, spec, parameters, file, max_batch_known=max_batch_known)

@@ -113,7 +113,7 @@ class TorchModel:
         self._guard = torch.inference_mode if is_inference else torch.no_grad
         self._order = order_inputs([tensor.name for tensor in spec.inputs], program.arguments)
         self._picks = pick_outputs([tensor.name for tensor in spec.outputs], gives_dict=program.gives_dict)
-        self._tracebacks = Tracebacks(f"model {spec.name}/{spec.version}", monotonic_s)
+        self._tracebacks = Tracebacks(f"model {spec.key}", monotonic_s)
 
     @property
     def spec(self) -> ModelSpec:

@@ -12,6 +12,7 @@ import pytest
 def interpreter(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """Must be used by tests that load a model.py in their own process."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
     known = set(sys.modules)
     yield

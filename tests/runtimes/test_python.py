@@ -105,6 +105,11 @@ def test_exceptions_fail_the_batch_and_are_written_down(
     assert run(model, [[1]]) == [[[2]]]
 
 
+def test_what_a_model_prints_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(load(write(tmp_path / "1", own("print('hello') or 1; return {'Y': inputs['X']}"))), [[1]])
+    assert capsys.readouterr() == ("", "hello\n")
+
+
 def test_strings_of_every_kind_are_bytes(tmp_path: Path) -> None:
     text = own("return {'Y': {0: np.array([['a']]), 1: np.array([[b'b']])}[len(inputs['X'][0, 0])]}")
     model = load(write(tmp_path / "1", text), TEXT)

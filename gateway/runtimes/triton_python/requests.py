@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
@@ -130,7 +130,14 @@ class InferenceRequest:
 class InferenceResponse:
     """The answer to one request: tensors, or an error."""
 
-    def __init__(self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None) -> None:
+    def __init__(
+        self,
+        output_tensors: Sequence[Tensor] = (),
+        error: TritonError | None = None,
+        parameters: str | Mapping[str, Any] | None = None,
+    ) -> None:
+        if parameters and parameters != "{}":
+            raise TritonModelException("parameters of responses are not supported yet")
         if error is not None and not isinstance(error, TritonError):
             raise TypeError(f"error must be a TritonError, not {type(error).__name__}")
         self._output_tensors = list(output_tensors)

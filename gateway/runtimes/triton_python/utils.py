@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.runtimes.triton_python.model_config import (
     ModelConfig,
@@ -78,13 +78,15 @@ class Logger:
     WARNING = "WARNING"
     INFO = "INFO"
     VERBOSE = "VERBOSE"
+    # Whose lines they are; `offer` knows.
+    model: ClassVar[str] = ""
 
     @staticmethod
     def log(message: str, level: str = INFO) -> None:
         if level == Logger.VERBOSE:
             return
         line = "".join(one if one.isprintable() else " " for one in str(message))
-        sys.stderr.write(f"python model: {level}: {line}\n")
+        sys.stderr.write(f"python model {Logger.model}: {level}: {line}\n")
         sys.stderr.flush()
 
     @staticmethod
@@ -111,6 +113,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"{MODULE}.{name}: {what} is not supported")
 
 
-def offer() -> None:
-    """Makes this module importable by Triton's name for it, in this process only."""
+def offer(model: str) -> None:
+    """Makes this module importable by Triton's name for it, in this process, which serves `model` only."""
+    Logger.model = model
     sys.modules[MODULE] = sys.modules[__name__]

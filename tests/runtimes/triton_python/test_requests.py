@@ -52,6 +52,13 @@ def test_tensors_are_found_by_name() -> None:
     assert get_output_tensor_by_name(InferenceResponse([X]), "Y") is None
 
 
+def test_a_response_has_no_parameters_yet() -> None:
+    for empty in (None, "", "{}", {}):
+        assert not InferenceResponse([X], parameters=empty).has_error()
+    with pytest.raises(TritonModelException, match="parameters of responses are not supported yet"):
+        InferenceResponse([X], parameters={"a": 1})
+
+
 def test_a_response_may_be_an_error() -> None:
     assert not InferenceResponse([X]).has_error()
     error = TritonError("no", TritonError.NOT_FOUND)

@@ -14,7 +14,9 @@ def test_files_find_it_by_tritons_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module(utils.MODULE)
     monkeypatch.setitem(sys.modules, utils.MODULE, utils)  # so that it is gone afterwards
-    utils.offer()
+    monkeypatch.setattr(Logger, "model", "")
+    utils.offer("m/1")
+    assert Logger.model == "m/1"
     assert importlib.import_module(utils.MODULE) is utils
     assert all(hasattr(utils, name) for name in utils.__all__)
 
@@ -26,13 +28,14 @@ def test_what_is_missing_is_named() -> None:
         _ = utils.nothing
 
 
-def test_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Logger, "model", "m/1")
     Logger.log_info("one\nline")
     Logger.log_warn("two")
     Logger.log_error("three")
     Logger.log_verbose("nothing")
     Logger.log("four", Logger.WARNING)
     assert capsys.readouterr().err == (
-        "python model: INFO: one line\npython model: WARNING: two\n"
-        "python model: ERROR: three\npython model: WARNING: four\n"
+        "python model m/1: INFO: one line\npython model m/1: WARNING: two\n"
+        "python model m/1: ERROR: three\npython model m/1: WARNING: four\n"
     )
