@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gateway.core.dtypes import BY_NAME, NUMPY, DType
+from gateway.core.tensor import iterate_bytes_elements, serialise_bytes_elements
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -15,13 +16,12 @@ _NUMPY_TYPES: dict[DType, type[Any]] = {
     DType.BYTES: np.object_,
     **{dtype: numpy.type for dtype, numpy in NUMPY.items() if dtype is not DType.BF16},
 }
-# The same tables by the names under which files look things up in them.
+_NUMBERS: dict[type[Any], int] = {numpy: int(dtype) for dtype, numpy in _NUMPY_TYPES.items()}
+# By this name files look datatypes up. Theirs has Python's bool where all else is numpy's.
 TRITON_STRING_TO_NUMPY: dict[str, type[Any]] = {
-    "TYPE_STRING" if dtype is DType.BYTES else f"TYPE_{dtype.name}": numpy
+    "TYPE_STRING" if dtype is DType.BYTES else f"TYPE_{dtype.name}": bool if dtype is DType.BOOL else numpy
     for dtype, numpy in sorted(_NUMPY_TYPES.items())
 }
-TRITON_TO_NUMPY_TYPE: dict[int, type[Any]] = {int(dtype): numpy for dtype, numpy in _NUMPY_TYPES.items()}
-NUMPY_TO_TRITON_TYPE: dict[type[Any], int] = {numpy: code for code, numpy in TRITON_TO_NUMPY_TYPE.items()}
 _CPU = (1, 0)
 
 
@@ -42,14 +42,31 @@ def triton_string_to_numpy(triton_type_string: str) -> type[Any]:
     return TRITON_STRING_TO_NUMPY[triton_type_string]
 
 
-def numpy_to_triton_type(data_type: type[Any]) -> int:
-    """The number of a numpy type's datatype in config.pbtxt; KeyError where there is none."""
-    return NUMPY_TO_TRITON_TYPE[np.bool_ if data_type is bool else data_type]
+def numpy_to_triton_type(data_type: Any) -> int | None:
+    """The number of a numpy type's datatype in config.pbtxt, or None."""
+    return _NUMBERS.get(np.dtype(data_type).type)
 
 
-def triton_to_numpy_type(data_type: int) -> type[Any]:
-    """The numpy type of a datatype's number in config.pbtxt; KeyError where there is none."""
-    return TRITON_TO_NUMPY_TYPE[data_type]
+def triton_to_numpy_type(data_type: int) -> type[Any] | None:
+    """The numpy type of a datatype's number in config.pbtxt, or None."""
+    return next((numpy for numpy, number in _NUMBERS.items() if number == data_type), None)
+
+
+def serialize_byte_tensor(input_tensor: Array) -> bytes:
+    """The elements of a BYTES array as they travel: each one's length, then the element."""
+    return serialise_bytes_elements([_element(one) for one in input_tensor.ravel().tolist()])
+
+
+def _element(one: Any) -> bytes:
+    return one if isinstance(one, bytes) else str(one).encode()
+
+
+def deserialize_bytes_tensor(encoded_tensor: bytes) -> Array:
+    """A flat object array of bytes from elements as they travel."""
+    elements = [bytes(one) for one in iterate_bytes_elements("", encoded_tensor)]
+    array: Array = np.empty(len(elements), object)
+    array[:] = elements
+    return array
 
 
 class Tensor:
@@ -70,8 +87,8 @@ class Tensor:
     def shape(self) -> tuple[int, ...]:
         return tuple(self._array.shape)
 
-    def triton_dtype(self) -> int:
-        return numpy_to_triton_type(self._array.dtype.type)
+    def triton_dtype(self) -> int | None:
+        return numpy_to_triton_type(self._array.dtype)
 
     def is_cpu(self) -> bool:
         return True

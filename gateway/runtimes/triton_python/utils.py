@@ -21,23 +21,21 @@ from gateway.runtimes.triton_python.requests import (
     get_output_tensor_by_name,
 )
 from gateway.runtimes.triton_python.tensors import (
-    NUMPY_TO_TRITON_TYPE,
     TRITON_STRING_TO_NUMPY,
-    TRITON_TO_NUMPY_TYPE,
     Tensor,
+    deserialize_bytes_tensor,
     numpy_to_triton_type,
+    serialize_byte_tensor,
     triton_string_to_numpy,
     triton_to_numpy_type,
 )
 
 __all__ = [
-    "NUMPY_TO_TRITON_TYPE",
     "TRITONSERVER_MEMORY_CPU",
     "TRITONSERVER_MEMORY_GPU",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_END",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_START",
     "TRITON_STRING_TO_NUMPY",
-    "TRITON_TO_NUMPY_TYPE",
     "InferenceRequest",
     "InferenceResponse",
     "Logger",
@@ -46,11 +44,13 @@ __all__ = [
     "Tensor",
     "TritonError",
     "TritonModelException",
+    "deserialize_bytes_tensor",
     "get_input_config_by_name",
     "get_input_tensor_by_name",
     "get_output_config_by_name",
     "get_output_tensor_by_name",
     "numpy_to_triton_type",
+    "serialize_byte_tensor",
     "triton_string_to_numpy",
     "triton_to_numpy_type",
     "using_decoupled_model_transaction_policy",
@@ -63,6 +63,9 @@ TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2
 
 _UNSUPPORTED = {
+    "TRITONSERVER_RESPONSE_COMPLETE_FINAL": "responding in several parts",
+    "TRITONSERVER_REQUEST_RELEASE_ALL": "rescheduling requests",
+    "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE": "rescheduling requests",
     "Metric": "metrics of a model's own",
     "MetricFamily": "metrics of a model's own",
     "load_model": "loading models from a model",

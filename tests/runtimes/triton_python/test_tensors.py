@@ -7,8 +7,10 @@ from gateway.core.dtypes import DType
 from gateway.runtimes.triton_python.tensors import (
     Tensor,
     config_name,
+    deserialize_bytes_tensor,
     numpy_to_triton_type,
     parse_config_name,
+    serialize_byte_tensor,
     triton_string_to_numpy,
     triton_to_numpy_type,
 )
@@ -36,7 +38,7 @@ def test_what_is_no_datatype(text: object) -> None:
     ],
 )
 def test_numbers_and_types(name: str, numpy: type, number: int) -> None:
-    assert triton_string_to_numpy(name) is numpy
+    assert np.dtype(triton_string_to_numpy(name)) == np.dtype(numpy)
     assert numpy_to_triton_type(numpy) == number
     assert triton_to_numpy_type(number) is numpy
 
@@ -45,11 +47,18 @@ def test_types_that_numpy_lacks() -> None:
     for name in ("TYPE_BF16", "TYPE_INVALID"):
         with pytest.raises(KeyError):
             triton_string_to_numpy(name)
-    with pytest.raises(KeyError):
-        triton_to_numpy_type(14)
-    with pytest.raises(KeyError):
-        numpy_to_triton_type(np.complex64)
+    assert triton_to_numpy_type(14) is None
+    assert numpy_to_triton_type(np.complex64) is None
     assert numpy_to_triton_type(bool) == 1
+    assert numpy_to_triton_type(np.dtype("f4")) == 11
+    assert triton_string_to_numpy("TYPE_BOOL") is bool
+
+
+def test_bytes_as_they_travel() -> None:
+    raw = b"\x01\0\0\0a\x02\0\0\0\xc3\xbc"
+    assert serialize_byte_tensor(np.array([[b"a", "\u00fc"]], object)) == raw
+    assert serialize_byte_tensor(np.array([], object)) == b""
+    assert deserialize_bytes_tensor(raw).tolist() == [b"a", "\u00fc".encode()]
 
 
 def test_a_tensor() -> None:
