@@ -64,7 +64,7 @@ class PythonRuntime:
         # What a model prints belongs in the log, not between the lines of `gateway serve`.
         sys.stdout = sys.stderr
         with _refusing(file, path, tracebacks):
-            utils.offer(str(spec.key))
+            utils.offer(str(spec.key), str(path))
             kind = find_class(import_file(path, file, spec.version), file)
             if not issubclass(kind, Model):
                 spec = adapter.complete(kind, spec, parameters, file, max_batch_known=max_batch_known)

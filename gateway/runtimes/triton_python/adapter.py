@@ -35,7 +35,7 @@ def arguments(spec: ModelSpec, parameters: Mapping[str, str], path: Path, file: 
     return {
         "model_config": json.dumps(config_of(spec, parameters, file)),
         "model_instance_kind": "CPU",
-        "model_instance_name": f"{spec.name}_0_0",
+        "model_instance_name": f"{spec.name}_0",
         "model_instance_device_id": "0",
         "model_repository": str(path.parent),
         "model_version": str(spec.version),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,9 +19,28 @@ _PROPERTIES = frozenset({"name", "data_type", "dims", "optional"})
 ConfigDict = dict[str, Any]
 
 
+# What Triton writes of everything that a model here cannot ask for.
+_DEFAULTS: ConfigDict = {
+    "runtime": "",
+    "batch_input": [],
+    "batch_output": [],
+    "optimization": {
+        "priority": "PRIORITY_DEFAULT",
+        "input_pinned_memory": {"enable": True},
+        "output_pinned_memory": {"enable": True},
+        "gather_kernel_buffer_threshold": 0,
+        "eager_batching": False,
+    },
+    "cc_model_filenames": {},
+    "metric_tags": {},
+    "model_warmup": [],
+}
+
+
 def config_of(spec: ModelSpec, parameters: Mapping[str, str], file: str) -> ConfigDict:
     """The configuration of a model with this spec, by Triton's field names."""
     config: ConfigDict = {
+        **copy.deepcopy(_DEFAULTS),
         "name": spec.name,
         "platform": "",
         "backend": spec.backend,
@@ -28,17 +48,37 @@ def config_of(spec: ModelSpec, parameters: Mapping[str, str], file: str) -> Conf
         "max_batch_size": spec.max_batch_size,
         "input": [_input(tensor) for tensor in spec.inputs],
         "output": [_output(tensor) for tensor in spec.outputs],
-        "instance_group": [{"name": f"{spec.name}_0", "kind": "KIND_CPU", "count": spec.instances}],
+        "instance_group": [_instances(spec)],
         "default_model_filename": file,
         "parameters": {key: {"string_value": value} for key, value in parameters.items()},
-        "model_transaction_policy": {"decoupled": False},
     }
     if spec.batching.enabled and spec.max_batch_size:
-        config["dynamic_batching"] = {
-            "preferred_batch_size": list(spec.batching.preferred_sizes),
-            "max_queue_delay_microseconds": round(spec.batching.max_queue_delay_s * 1e6),
-        }
+        config["dynamic_batching"] = _batching(spec)
     return config
+
+
+def _instances(spec: ModelSpec) -> ConfigDict:
+    return {
+        "name": spec.name,
+        "kind": "KIND_CPU",
+        "count": spec.instances,
+        "gpus": [],
+        "secondary_devices": [],
+        "profile": [],
+        "passive": False,
+        "host_policy": "",
+    }
+
+
+def _batching(spec: ModelSpec) -> ConfigDict:
+    return {
+        "preferred_batch_size": list(spec.batching.preferred_sizes) or [spec.max_batch_size],
+        "max_queue_delay_microseconds": round(spec.batching.max_queue_delay_s * 1e6),
+        "preserve_ordering": False,
+        "priority_levels": 0,
+        "default_priority_level": 0,
+        "priority_queue_policy": {},
+    }
 
 
 def _input(tensor: TensorSpec) -> ConfigDict:
@@ -50,6 +90,7 @@ def _input(tensor: TensorSpec) -> ConfigDict:
         "is_shape_tensor": False,
         "allow_ragged_batch": False,
         "optional": False,
+        "is_non_linear_format_io": False,
     }
 
 
@@ -60,6 +101,7 @@ def _output(tensor: TensorSpec) -> ConfigDict:
         "dims": list(tensor.shape),
         "label_filename": "",
         "is_shape_tensor": False,
+        "is_non_linear_format_io": False,
     }
 
 
@@ -95,6 +137,7 @@ class ModelConfig:
         """Only the policy that every model has here is possible."""
         if transaction_policy_dict.get("decoupled"):
             raise ValueError("decoupled models are not supported yet")
+        self._config["model_transaction_policy"] = {"decoupled": False}
 
     def add_input(self, input: Mapping[str, Any]) -> None:
         """An input: name, data_type, dims without the batch axis."""

@@ -68,7 +68,7 @@ class InferenceRequest:
         self._request_id = request_id
         self._correlation_id = correlation_id
         self._inputs = list(inputs)
-        self._requested_output_names = list(requested_output_names)
+        self._requested_output_names = set(requested_output_names)
         self._model_name = model_name
         self._model_version = model_version
         self._more = more
@@ -82,7 +82,7 @@ class InferenceRequest:
     def correlation_id(self) -> int | str:
         return self._correlation_id
 
-    def requested_output_names(self) -> list[str]:
+    def requested_output_names(self) -> set[str]:
         return self._requested_output_names
 
     def model_name(self) -> str:
@@ -119,6 +119,9 @@ class InferenceRequest:
 
     def get_response_sender(self) -> NoReturn:
         raise TritonModelException("decoupled responses (get_response_sender) are not supported yet")
+
+    def set_release_flags(self, *_: Any) -> NoReturn:
+        raise TritonModelException("rescheduling requests (set_release_flags) is not supported")
 
     def exec(self, *_: Any, **__: Any) -> NoReturn:
         raise TritonModelException("calling other models (InferenceRequest.exec) is not supported yet")
@@ -159,8 +162,5 @@ def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> 
 
 
 def get_output_tensor_by_name(inference_response: InferenceResponse, name: str) -> Tensor | None:
-    """The response's output of that name, or None; raises TritonModelException for one with an error."""
-    error = inference_response.error()
-    if error is not None:
-        raise TritonModelException(error.message())
+    """The response's output of that name, or None."""
     return next((one for one in inference_response.output_tensors() if one.name() == name), None)

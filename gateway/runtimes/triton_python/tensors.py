@@ -84,8 +84,8 @@ class Tensor:
     def as_numpy(self) -> Array:
         return self._array
 
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self._array.shape)
+    def shape(self) -> list[int]:
+        return list(self._array.shape)
 
     def triton_dtype(self) -> int | None:
         return numpy_to_triton_type(self._array.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from typing import Any, ClassVar
 
@@ -47,6 +48,7 @@ __all__ = [
     "deserialize_bytes_tensor",
     "get_input_config_by_name",
     "get_input_tensor_by_name",
+    "get_model_dir",
     "get_output_config_by_name",
     "get_output_tensor_by_name",
     "numpy_to_triton_type",
@@ -74,39 +76,56 @@ _UNSUPPORTED = {
 }
 
 
-class Logger:
-    """One line each on the worker's standard error; verbose ones are left out, as Triton does unless told."""
+class Level(enum.Enum):
+    """How much a line matters; verbose ones are left out, as Triton does unless told."""
 
     ERROR = "ERROR"
     WARNING = "WARNING"
     INFO = "INFO"
     VERBOSE = "VERBOSE"
-    # Whose lines they are; `offer` knows.
-    model: ClassVar[str] = ""
+
+
+class Logger:
+    """One line each on the worker's standard error."""
+
+    LogLevel = Level
+    ERROR, WARNING, INFO, VERBOSE = Level
 
     @staticmethod
-    def log(message: str, level: str = INFO) -> None:
-        if level == Logger.VERBOSE:
+    def log(message: str, level: Level = Level.INFO) -> None:
+        if level is Level.VERBOSE:
             return
         line = "".join(one if one.isprintable() else " " for one in str(message))
-        sys.stderr.write(f"python model {Logger.model}: {level}: {line}\n")
+        sys.stderr.write(f"python model {_Served.model}: {level.value}: {line}\n")
         sys.stderr.flush()
 
     @staticmethod
     def log_info(message: str) -> None:
-        Logger.log(message, Logger.INFO)
+        Logger.log(message, Level.INFO)
 
     @staticmethod
     def log_warn(message: str) -> None:
-        Logger.log(message, Logger.WARNING)
+        Logger.log(message, Level.WARNING)
 
     @staticmethod
     def log_error(message: str) -> None:
-        Logger.log(message, Logger.ERROR)
+        Logger.log(message, Level.ERROR)
 
     @staticmethod
     def log_verbose(message: str) -> None:
-        Logger.log(message, Logger.VERBOSE)
+        Logger.log(message, Level.VERBOSE)
+
+
+class _Served:
+    """The one model of this process, which functions without arguments speak of; `offer` tells."""
+
+    model: ClassVar[str] = ""
+    folder: ClassVar[str] = ""
+
+
+def get_model_dir() -> str:
+    """The folder of the version that is served."""
+    return _Served.folder
 
 
 def __getattr__(name: str) -> Any:
@@ -116,7 +135,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"{MODULE}.{name}: {what} is not supported")
 
 
-def offer(model: str) -> None:
-    """Makes this module importable by Triton's name for it, in this process, which serves `model` only."""
-    Logger.model = model
+def offer(model: str, folder: str) -> None:
+    """Makes this module importable by Triton's name for it, in a process that serves only `model`."""
+    _Served.model, _Served.folder = model, folder
     sys.modules[MODULE] = sys.modules[__name__]

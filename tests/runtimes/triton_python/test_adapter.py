@@ -56,7 +56,7 @@ def echo(requests: list[InferenceRequest]) -> list[InferenceResponse]:
     responses = []
     for request in requests:
         assert (request.model_name(), request.model_version()) == ("m", 3)
-        assert request.requested_output_names() == ["Y"]
+        assert request.requested_output_names() == {"Y"}
         array = request.inputs()[0].as_numpy()
         array += 1
         responses.append(InferenceResponse([Tensor("Y", array)]))
@@ -108,7 +108,7 @@ def test_what_initialize_is_told() -> None:
     assert json.loads(told.pop("model_config"))["parameters"] == {"a": {"string_value": "b"}}
     assert told == {
         "model_instance_kind": "CPU",
-        "model_instance_name": "m_0_0",
+        "model_instance_name": "m_0",
         "model_instance_device_id": "0",
         "model_repository": "/models/m",
         "model_version": "3",

@@ -40,7 +40,9 @@ def test_the_configuration_has_tritons_fields() -> None:
     assert found["backend"] == "python"
     assert found["max_batch_size"] == 8
     assert found["parameters"] == {"a": {"string_value": "b"}}
-    assert found["dynamic_batching"] == {"preferred_batch_size": [4], "max_queue_delay_microseconds": 100}
+    batching = {"preferred_batch_size": [4], "max_queue_delay_microseconds": 100}
+    assert batching.items() <= found["dynamic_batching"].items()
+    assert found["instance_group"][0]["kind"] == "KIND_CPU"
     assert X.items() <= get_input_config_by_name(found, "X").items()
     assert get_output_config_by_name(found, "Y")["data_type"] == "TYPE_FP32"
     assert get_input_config_by_name(found, "Y") is get_output_config_by_name(found, "X") is None

@@ -64,7 +64,7 @@ def test_bytes_as_they_travel() -> None:
 def test_a_tensor() -> None:
     array = np.arange(6, dtype=np.int32).reshape(2, 3)
     tensor = Tensor("X", array)
-    assert (tensor.name(), tensor.shape(), tensor.triton_dtype(), tensor.is_cpu()) == ("X", (2, 3), 8, True)
+    assert (tensor.name(), tensor.shape(), tensor.triton_dtype(), tensor.is_cpu()) == ("X", [2, 3], 8, True)
     assert tensor.as_numpy() is array
     with pytest.raises(TypeError, match="tensor 'X' is made from a numpy array, not list"):
         Tensor("X", [1])
