@@ -103,6 +103,20 @@ UPPER = """
             upper = np.array([[one.upper() for one in row] for row in text], dtype=np.object_)
             return pb_utils.InferenceResponse([pb_utils.Tensor("UPPER", upper)])
 """
+# Doubles X as one does who only ever thought of one row.
+FIRST_ROW = """
+    import numpy as np
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            responses = []
+            for request in requests:
+                x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()[0]
+                y = pb_utils.Tensor("Y", np.array([x * 2], dtype=np.float32))
+                responses.append(pb_utils.InferenceResponse(output_tensors=[y]))
+            return responses
+"""
 DOUBLER_CONFIG = """
     backend: "python"
     max_batch_size: 16

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.gateway_process import Gateway, gateway
-from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, DOUBLER_CONFIG, OWN, UPPER, add_model
+from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, DOUBLER_CONFIG, FIRST_ROW, OWN, UPPER, add_model
 
 MANY = 12
 
@@ -24,6 +24,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_model(root, "later", ASYNCHRONOUS, DOUBLER_CONFIG)
     add_model(root, "add_sub", ADD_SUB)
     add_model(root, "upper", UPPER)
+    add_model(root, "first_row", FIRST_ROW, DOUBLER_CONFIG)
     add_model(root, "wrong_syntax", "def infer(:\n", DOUBLER_CONFIG)
     add_model(
         root,
@@ -102,6 +103,14 @@ def test_a_batching_file_for_triton_tells_its_own_signature(running: Gateway) ->
     assert (status, answer["outputs"][0]["data"]) == (200, ["A", "B"])
     status, answer, _ = running.ask("/v2/models/upper")
     assert answer["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, -1]}]
+
+
+def test_a_file_that_thinks_of_one_row_is_right_if_slow(running: Gateway) -> None:
+    """What it answers to a joined batch has too few rows; each request is then run alone."""
+    assert double(running, "first_row", 1) == (200, [2.0, 2.0])
+    with ThreadPoolExecutor(MANY) as threads:
+        answers = list(threads.map(lambda value: double(running, "first_row", value), range(MANY)))
+    assert answers == [(200, [2.0 * value, 2.0]) for value in range(MANY)]
 
 
 def test_bytes_come_back(running: Gateway) -> None:
