@@ -13,7 +13,11 @@ from gateway.repository import catalogue as repository
 from gateway.workers.messages import Load
 
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
-RUNTIMES: Mapping[str, str] = {"onnxruntime": "gateway.runtimes.onnx:OnnxRuntime"}
+RUNTIMES: Mapping[str, str] = {
+    "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
+    "pytorch": "gateway.runtimes.torch:TorchRuntime",
+    "python": "gateway.runtimes.python:PythonRuntime",
+}
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
 

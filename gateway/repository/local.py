@@ -141,9 +141,11 @@ def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Fo
         if file in stamps:
             if not stamps[file].size_bytes:
                 raise FolderRefused(f"'{file}' is empty")
+            if candidate.carries_code and config.isolation == "inline":
+                raise FolderRefused(f"'{file}' is code and never runs in a front: gateway.isolation inline")
             return candidate, file
-    names = [config.model_filename or candidate.file_name for candidate in formats]
-    raise FolderRefused(f"there is no '{' or '.join(dict.fromkeys(names))}' in it")
+    names = [f"'{config.model_filename or candidate.file_name}'" for candidate in formats]
+    raise FolderRefused(f"there is no {' or '.join(dict.fromkeys(names))} in it")
 
 
 def _choose(name: str, config_file: ConfigFile, found: list[VersionEntry | RefusedVersion]) -> ModelEntry:

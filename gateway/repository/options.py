@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
+from gateway.repository.formats import matching
 from gateway.repository.refusal import ConfigRefused, brief, in_range
 
 MAX_THREADS = 256
@@ -16,16 +17,18 @@ Isolation = Literal["process", "inline"]
 Parameters = Mapping[str, pb.ModelParameter]
 
 
-def _is_integer(most: int) -> Callable[[str], bool]:
-    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= most
+def _is_integer(most: int, least: int = 0) -> Callable[[str], bool]:
+    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most
 
 
 def _is_one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda text: text in allowed
 
 
-# ONNX Runtime's, by the keys of Triton's backend, with what gateway/runtimes/onnx.py permits.
-_OPTIONS: Mapping[str, tuple[Callable[[str], bool], str]] = {
+_Option = tuple[Callable[[str], bool], str]
+_BOOLEAN: _Option = (_is_one_of("true", "false", "1", "0"), "true, false")
+# By the keys of Triton's backends, with what gateway/runtimes/onnx.py and torch.py permit.
+_ONNX_OPTIONS: Mapping[str, _Option] = {
     "intra_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
     "inter_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
     "execution_mode": (_is_one_of("0", "1"), "0 (sequential), 1 (parallel)"),
@@ -33,6 +36,16 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
     "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
 }
+_TORCH_OPTIONS: Mapping[str, _Option] = {
+    "INFERENCE_MODE": _BOOLEAN,
+    "DISABLE_OPTIMIZED_EXECUTION": _BOOLEAN,
+    "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
+    "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
+}
+# Of Triton's Python backend; every other parameter of a Python model is for the model itself.
+_REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"})
+# A worker is told of its model in one packet of 128 KiB.
+MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
 _LABELS = "gateway.labels"
 _OURS = (_ISOLATION, _LABELS)
@@ -44,17 +57,36 @@ def read_options(message: pb.ModelConfig) -> dict[str, str]:
     """The engine's options by Triton's keys; raises ConfigRefused."""
     parameters = message.parameters
     options = {key: parameters[key].string_value for key in sorted(parameters) if key not in _OURS}
-    for key, value in options.items():
-        if key not in _OPTIONS:
-            raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
-        is_allowed, permitted = _OPTIONS[key]
-        if not is_allowed(value):
-            raise ConfigRefused(f"parameters['{key}']", f"'{brief(value)}' is not one of {permitted}")
+    backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    if backends == {"python"}:
+        _check_free(options)
+    else:
+        _check_listed(options, _TORCH_OPTIONS if backends == {"pytorch"} else _ONNX_OPTIONS)
     if message.optimization.HasField("graph"):
+        if "onnxruntime" not in backends:
+            raise ConfigRefused("optimization.graph", "is not supported for this backend")
         level = str(in_range(_GRAPH_LEVEL, message.optimization.graph.level, -1, 2))
         if options.setdefault("level", level) != level:
             raise ConfigRefused(_GRAPH_LEVEL, f"{level} contradicts parameters['level'] {options['level']}")
     return options
+
+
+def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Option]) -> None:
+    for key, value in options.items():
+        if key not in permitted_here:
+            raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+        is_allowed, permitted = permitted_here[key]
+        if not is_allowed(value):
+            raise ConfigRefused(f"parameters['{key}']", f"'{brief(value)}' is not one of {permitted}")
+
+
+def _check_free(options: Mapping[str, str]) -> None:
+    for key in options:
+        if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
+            raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
+    if size > MAX_PARAMETERS_BYTES:
+        raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")
 
 
 def read_isolation(parameters: Parameters) -> Isolation | None:

@@ -30,6 +30,10 @@ class BadInput(Exception):
     """The caller's values, not the model, are at fault; the text is for the caller."""
 
 
+class ModelFailed(Exception):
+    """The model says itself that it failed; the text is for the caller, as it is."""
+
+
 class EngineBroken(Exception):
     """The engine cannot go on in this process (a lost device, a sticky error): the worker must end."""
 

@@ -126,6 +126,18 @@ def test_every_datatype(dtype: DType) -> None:
     assert parsed.inputs == (TensorSpec("x", dtype, (1,)),)
 
 
+def test_the_parameters_of_a_python_model_are_its_own() -> None:
+    text = "parameters { key: 'level' value { string_value: 'high' } }"
+    assert config(f"backend: 'python' {text}").options == {"level": "high"}
+    assert refusal(text)
+
+
+def test_the_parameters_of_a_pytorch_model_are_those_of_its_backend() -> None:
+    text = "parameters { key: 'INFERENCE_MODE' value { string_value: 'false' } }"
+    assert config(f"platform: 'pytorch_libtorch' {text}").options == {"INFERENCE_MODE": "false"}
+    assert refusal(f"backend: 'onnxruntime' {text}")
+
+
 # Text to what its refusal must begin with, behind "config.pbtxt: ".
 BAD = {
     "nme: 'x'": 'line 1, column 1: Message type "inference.ModelConfig" has no field named "nme"',
@@ -139,7 +151,7 @@ BAD = {
     "[type.googleapis.com/inference.ModelConfig] { }": "line 1, column ",
     "name: 'other'": "name: 'other' is not the name of the folder, 'm'",
     "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: onnxruntime_onnx",
-    "backend: 'python'": "backend: 'python' is not supported; supported: onnxruntime",
+    "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: onnxruntime, python, pytorch",
     "platform: 'onnxruntime_onnx' backend: 'python'": "backend: 'python' is not supported",
     "platform: 'x' backend: 'y'": "platform: 'x' is not supported",
     "runtime: 'x'": "runtime: is not supported",
@@ -239,6 +251,24 @@ BAD = {
     ),
     "parameters { key: 'intra_op_thread_count' value { string_value: '²' } }": (
         "parameters['intra_op_thread_count']: '²' is not"
+    ),
+    "platform: 'pytorch_libtorch' parameters { key: 'ENABLE_NVFUSER' value { string_value: 'true' } }": (
+        "parameters['ENABLE_NVFUSER']: is not supported"
+    ),
+    "backend: 'pytorch' parameters { key: 'INFERENCE_MODE' value { string_value: 'yes' } }": (
+        "parameters['INFERENCE_MODE']: 'yes' is not one of true, false"
+    ),
+    "backend: 'pytorch' parameters { key: 'INTRA_OP_THREAD_COUNT' value { string_value: '0' } }": (
+        "parameters['INTRA_OP_THREAD_COUNT']: '0' is not one of 1..256"
+    ),
+    "backend: 'python' parameters { key: 'EXECUTION_ENV_PATH' value { string_value: '/e.tar.gz' } }": (
+        "parameters['EXECUTION_ENV_PATH']: is not supported"
+    ),
+    "backend: 'python' parameters { key: 'gateway.color' value { string_value: '1' } }": (
+        "parameters['gateway.color']: is not supported"
+    ),
+    f"backend: 'python' parameters {{ key: 'a' value {{ string_value: '{'x' * 40_000}' }} }}": (
+        "parameters: are 40001 bytes, must be at most 32768"
     ),
     "parameters { key: 'enable_mem_arena' value { } }": "parameters['enable_mem_arena']: '' is not one of",
 }
