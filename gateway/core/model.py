@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -40,7 +41,8 @@ class ModelSpec(msgspec.Struct, frozen=True):
     """Everything the data plane must know to check, batch and place a request.
 
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
-    in front of `TensorSpec.shape`, of 1..max_batch_size rows.
+    in front of `TensorSpec.shape`, of 1..max_batch_size rows. `labels` names, by output, the classes
+    that its elements stand for; a list may be shorter than the output, and most models have none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     batching: BatchPolicy = BatchPolicy()
     instances: int = 1
     isolation: Literal["process", "inline"] = "process"
+    labels: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def key(self) -> ModelKey:

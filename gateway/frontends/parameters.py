@@ -2,7 +2,8 @@
 
 Reserved by the protocol: `timeout` (microseconds; becomes the deadline) and `binary_data_output` are
 honoured, `priority` is accepted and ignored as by a model without priority levels, `sequence_*` is
-refused unless it says "no sequence". All other keys belong to the model and are handed on.
+refused unless it says "no sequence". All other keys belong to the model and are handed on. Of an
+output's parameters `classification` asks for the highest elements instead of all.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ from gateway.core.messages import NO_PARAMETERS, Parameter
 MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
 
 _SEQUENCE = frozenset({"sequence_id", "sequence_start", "sequence_end"})
-_OUTPUT_UNSUPPORTED = {
-    "classification": "the classification extension is not supported",
-    "shared_memory_region": "client shared memory is disabled",
-}
+# More than any model has classes; bounds what an answer can be asked to hold.
+MAX_CLASSES = 1_000_000
 
 
 class RequestParameters(NamedTuple):
@@ -57,10 +56,17 @@ def read_output_parameters(output: str, items: Iterable[tuple[str, object]]) -> 
     """An output's parameters, checked; raises InvalidInput or Unsupported."""
     found: dict[str, Parameter] = {}
     for key, value in items:
-        if key in _OUTPUT_UNSUPPORTED:
-            raise Unsupported(f"output '{output}': {_OUTPUT_UNSUPPORTED[key]}")
+        if key == "shared_memory_region":
+            raise Unsupported(f"output '{output}': client shared memory is disabled")
+        if key == "classification":
+            _check_class_count(output, value)
         found[key] = _scalar(key, value)
     return found
+
+
+def _check_class_count(output: str, value: object) -> None:
+    if type(value) is not int or not 1 <= value <= MAX_CLASSES:
+        raise InvalidInput(f"output '{output}': 'classification' must be an integer of 1 to {MAX_CLASSES}")
 
 
 def read_flag(where: str, key: str, value: object) -> bool:

@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from gateway.core.errors import InvalidInput, Unsupported
-from gateway.frontends.parameters import MAX_TIMEOUT_US, read_output_parameters, read_parameters
+from gateway.frontends.parameters import MAX_CLASSES, MAX_TIMEOUT_US, read_output_parameters, read_parameters
 
 
 def test_custom_parameters_are_handed_on():
@@ -58,6 +58,12 @@ def test_one_key_can_be_skipped():
 
 def test_output_parameters():
     assert read_output_parameters("y", [("binary_data", True)]) == {"binary_data": True}
-    for key in ("classification", "shared_memory_region"):
-        with pytest.raises(Unsupported, match="'y'"):
-            read_output_parameters("y", [(key, 1)])
+    assert read_output_parameters("y", [("classification", 3)]) == {"classification": 3}
+    with pytest.raises(Unsupported, match="'y'"):
+        read_output_parameters("y", [("shared_memory_region", "a")])
+
+
+@pytest.mark.parametrize("count", [0, -1, MAX_CLASSES + 1, True, 1.0, "3"])
+def test_a_class_count_is_a_positive_integer(count):
+    with pytest.raises(InvalidInput, match="'classification' must be"):
+        read_output_parameters("y", [("classification", count)])

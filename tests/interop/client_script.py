@@ -71,8 +71,9 @@ class Client:
         made.set_data_from_numpy(array, **({"binary_data": binary} if self.is_http else {}))
         return made
 
-    def output(self, name, *, binary=True):
-        return self.module.InferRequestedOutput(name, **({"binary_data": binary} if self.is_http else {}))
+    def output(self, name, *, binary=True, classes=0):
+        options = {"binary_data": binary} if self.is_http else {}
+        return self.module.InferRequestedOutput(name, class_count=classes, **options)
 
     async def refusal(self, method, *arguments, **options):
         """The exception of a call that must fail."""
@@ -166,6 +167,16 @@ async def requested_outputs_and_no_others(client):
     equal(result.as_numpy("OUTPUT1"), pair()["INPUT0"] - pair()["INPUT1"])
     assert result.as_numpy("OUTPUT0") is None
     check_sums(await client.infer("simple", pair(), ["OUTPUT1", "OUTPUT0"]))
+
+
+async def the_highest_classes(client):
+    arrays = pair(2)
+    inputs = [client.input(name, array) for name, array in arrays.items()]
+    outputs = [client.output("OUTPUT0", classes=2), client.output("OUTPUT1")]
+    result = await client.call("infer", "simple", inputs, outputs=outputs)
+    equal(result.as_numpy("OUTPUT1"), arrays["INPUT0"] - arrays["INPUT1"])
+    expected = [[f"{row[15]}:15", f"{row[14]}:14"] for row in (arrays["INPUT0"] + arrays["INPUT1"]).tolist()]
+    equal(result.as_numpy("OUTPUT0"), np.array(expected, np.object_))
 
 
 async def every_datatype_in_binary(client):
@@ -320,6 +331,7 @@ CHECKS = [
     sum_and_difference,
     batches_of_every_size,
     requested_outputs_and_no_others,
+    the_highest_classes,
     every_datatype_in_binary,
     empty_rows_come_back,
     sixteen_mebibytes_come_back,

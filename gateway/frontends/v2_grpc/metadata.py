@@ -16,8 +16,8 @@ from gateway.generated import open_inference_pb2 as pb
 from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.wire.exchange import Exchange
 
-# Exactly those that work over gRPC; the binary tensor extension is REST's.
-EXTENSIONS = ("parameters",)
+# Exactly those that work over gRPC, in Triton's order; the binary tensor extension is REST's.
+EXTENSIONS = ("classification", "parameters")
 
 _M = TypeVar("_M", bound=Message)
 

@@ -31,7 +31,7 @@ def test_server(is_well):
 
 def test_server_metadata():
     told = ask("server_metadata", b"", pb.ServerMetadataResponse)
-    assert (told.name, told.version, told.extensions) == ("gw", "1.2", ["parameters"])
+    assert (told.name, told.version, told.extensions) == ("gw", "1.2", ["classification", "parameters"])
 
 
 @pytest.mark.parametrize(

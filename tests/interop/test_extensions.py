@@ -1,0 +1,70 @@
+"""The protocol's extensions against a started gateway, over REST and over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from gateway.generated import open_inference_pb2 as pb
+from tests.fakes.gateway_process import Gateway
+
+FIRST = np.arange(16, dtype=np.int32)[None]
+SECOND = np.full((1, 16), 100, np.int32)
+
+
+@pytest.fixture
+def channel(gateway_process: Gateway) -> Generator[grpc.Channel]:
+    with grpc.insecure_channel(gateway_process.grpc) as channel:
+        yield channel
+
+
+def call(channel: grpc.Channel, name: str, request: Any, answer: str = "") -> Any:
+    """One call of the inference service."""
+    method = channel.unary_unary(
+        f"/inference.GRPCInferenceService/{name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=getattr(pb, answer or f"{name}Response").FromString,
+    )
+    return method(request, timeout=10)
+
+
+def sums(outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """A request to `simple`."""
+    inputs = [
+        {"name": name, "shape": [1, 16], "datatype": "INT32", "data": array.ravel().tolist()}
+        for name, array in (("INPUT0", FIRST), ("INPUT1", SECOND))
+    ]
+    return {"inputs": inputs, "outputs": outputs}
+
+
+def test_classes_over_rest(gateway_process: Gateway) -> None:
+    asked = [{"name": "OUTPUT0", "parameters": {"classification": 3}}, {"name": "OUTPUT1"}]
+    status, answer, _ = gateway_process.infer("simple", sums(asked))
+    assert status == 200
+    classes, differences = answer["outputs"]
+    assert (classes["datatype"], classes["shape"]) == ("BYTES", [1, 3])
+    assert classes["data"] == ["115:15", "114:14", "113:13"]
+    assert differences["data"] == (FIRST - SECOND).ravel().tolist()
+
+
+@pytest.mark.parametrize("count", [0, -1, "3", 1.5])
+def test_a_bad_class_count_is_refused(gateway_process: Gateway, count: object) -> None:
+    asked = [{"name": "OUTPUT0", "parameters": {"classification": count}}]
+    status, answer, _ = gateway_process.infer("simple", sums(asked))
+    assert (status, "classification" in answer["error"]) == (400, True)
+
+
+def test_classes_over_grpc(channel: grpc.Channel) -> None:
+    request = pb.ModelInferRequest(
+        model_name="simple", raw_input_contents=[FIRST.tobytes(), SECOND.tobytes()]
+    )
+    for name in ("INPUT0", "INPUT1"):
+        request.inputs.add(name=name, datatype="INT32", shape=[1, 16])
+    request.outputs.add(name="OUTPUT0").parameters["classification"].int64_param = 1
+    answer = call(channel, "ModelInfer", request)
+    assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [1, 1])
+    assert answer.raw_output_contents == [b"\x06\0\0\x00115:15"]
