@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Mapping
+from http.client import HTTPConnection
 from typing import Any
 
 import grpc
@@ -30,6 +32,19 @@ def call(channel: grpc.Channel, name: str, request: Any, answer: str = "") -> An
         response_deserializer=getattr(pb, answer or f"{name}Response").FromString,
     )
     return method(request, timeout=10)
+
+
+def post(
+    gateway: Gateway, path: str, body: bytes, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes, Mapping[str, str]]:
+    """Status, body and headers (lower case) of one POST."""
+    connection = HTTPConnection(gateway.http.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read(), {key.lower(): value for key, value in answer.getheaders()}
+    finally:
+        connection.close()
 
 
 def sums(outputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -68,3 +83,36 @@ def test_classes_over_grpc(channel: grpc.Channel) -> None:
     answer = call(channel, "ModelInfer", request)
     assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [1, 1])
     assert answer.raw_output_contents == [b"\x06\0\0\x00115:15"]
+
+
+RAW = {"Inference-Header-Content-Length": "0"}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "expected"),
+    [
+        ("echo_fp32", bytes(range(16)), bytes(range(16))),
+        ("fraud", bytes(120), None),
+    ],
+)
+def test_a_raw_request(gateway_process: Gateway, model: str, body: bytes, expected: bytes | None) -> None:
+    status, answer, headers = post(gateway_process, f"/v2/models/{model}/infer", body, RAW)
+    assert status == 200, answer
+    size = int(headers["inference-header-content-length"])
+    assert json.loads(answer[:size])["model_name"] == model
+    assert expected in {None, answer[size:]}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "told"),
+    [
+        ("fraud", bytes(119), "expecting 120 bytes"),
+        ("simple", bytes(64), "Raw request must only have 1 input (found 1) to be deduced but got 2 inputs"),
+        ("echo_bytes", b"x", "For BYTE datatype raw input 'X'"),
+    ],
+)
+def test_a_raw_request_that_cannot_be_read(
+    gateway_process: Gateway, model: str, body: bytes, told: str
+) -> None:
+    status, answer, _ = post(gateway_process, f"/v2/models/{model}/infer", body, RAW)
+    assert (status, told in json.loads(answer)["error"]) == (400, True), answer

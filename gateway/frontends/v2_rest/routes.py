@@ -15,6 +15,8 @@ from gateway.frontends.v2_rest.compression import accepted_coding, content_codin
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
+from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
+from gateway.frontends.v2_rest.signed import Signed
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
 
@@ -108,9 +110,10 @@ class Rest:
         coding = content_coding(encoding)
         if coding is None:
             return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
-        how = InferFormat(
-            None if length is None else parse_header_length(length), coding, accepted_coding(accept)
-        )
+        header_length = None if length is None else parse_header_length(length)
+        if header_length == 0:
+            return Signed(self._tools, target, coding, decode_raw, encode_raw)
+        how = InferFormat(header_length, coding, accepted_coding(accept))
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         return Infer(self._tools, sized, how)
 

@@ -108,7 +108,6 @@ def test_infer_knows_its_target(target, model, version):
     [
         (b"inference-header-content-length", b"x", 400),
         (b"inference-header-content-length", b"-1", 400),
-        (b"inference-header-content-length", b"0", 501),
         (b"inference-header-content-length", b"999", 400),
         (b"inference-header-content-length", b"%d" % len(BODY), 200),
         (b"content-encoding", b"br", 501),
@@ -122,6 +121,15 @@ def test_headers_of_infer(header, value, status):
     exchange = ask(b"POST", b"/v2/models/m/infer", [(header, value)], BODY, service)
     assert exchange.status == status
     assert len(service.refusals) == (status != 200)
+
+
+def test_a_raw_request():
+    service, headers = FakeInferenceService(), [(b"inference-header-content-length", b"0")]
+    exchange = ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(120), service)
+    assert exchange.status == 200
+    assert b"inference-header-content-length" in exchange.headers
+    assert (service.requests[0].inputs[0].shape, service.requests[0].inputs[0].name) == ((1, 30), "features")
+    assert ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(119)).status == 400
 
 
 def test_an_unknown_coding_is_told_the_known_ones():
