@@ -116,3 +116,15 @@ def test_a_raw_request_that_cannot_be_read(
 ) -> None:
     status, answer, _ = post(gateway_process, f"/v2/models/{model}/infer", body, RAW)
     assert (status, told in json.loads(answer)["error"]) == (400, True), answer
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_half_floats_as_json_numbers(gateway_process: Gateway, datatype: str) -> None:
+    values = [1, -1.5, 0.0078125]
+    given = {"name": "X", "shape": [1, 3], "datatype": datatype, "data": values}
+    status, answer, _ = gateway_process.infer(f"echo_{datatype.lower()}", {"inputs": [given]})
+    assert (status, answer["outputs"][0]["data"]) == (200, values)
+    status, answer, _ = gateway_process.infer(
+        f"echo_{datatype.lower()}", {"inputs": [given | {"data": [1, 2, 1e39]}]}
+    )
+    assert (status, f"every element of {datatype}" in answer["error"]) == (400, True)

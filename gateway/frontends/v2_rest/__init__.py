@@ -3,7 +3,7 @@
 routes     paths to endpoints | endpoints: what answers | metadata: bodies about server and model
 signed     bodies that need the model's signature to be read | raw: one tensor and nothing else
 codec      bodies to InferRequest, InferResponse to bodies
-document   JSON text to values, strictly | elements: values to tensor bytes and back
+document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
 binary     the binary tensor extension | compression: content codings
 errors     reasons to HTTP statuses
 
