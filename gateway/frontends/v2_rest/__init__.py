@@ -5,6 +5,7 @@ signed     bodies that need the model's signature to be read | raw: one tensor a
 codec      bodies to InferRequest, InferResponse to bodies
 document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
 binary     the binary tensor extension | compression: content codings
+fixed      extensions that are off, and say so; post: small JSON bodies
 errors     reasons to HTTP statuses
 
 Called by wire through `Rest`, calls the pipeline. Never blocks and never waits; a body is decoded in

@@ -14,6 +14,7 @@ from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.compression import accepted_coding, content_coding
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
+from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.signed import Signed
@@ -41,6 +42,7 @@ class Rest:
 
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
+        self._extensions = FixedExtensions(tools.service)
         self._fixed: dict[bytes, Answer] = {
             b"/v2": partial(_send, body=server_metadata(server_name, server_version)),
             b"/v2/health/live": partial(_health, tools.service.is_live),
@@ -90,7 +92,7 @@ class Rest:
                     return self._infer(head, _target(model, version), length, encoding, accept)
         except GatewayError as error:
             return self._refusal(error)
-        return _simple(_not_found)
+        return _of_method(head.method, self._extensions.find(head.path.split(b"/")[2:]))
 
     def _about(
         self, head: Head, answer: Callable[[Target, Exchange], None], model: bytes, version: bytes
@@ -156,6 +158,12 @@ def _simple(answer: Answer) -> Simple:
 
 def _only(method: bytes, head: Head, answer: Answer) -> Answer:
     return answer if head.method == method else partial(_not_allowed, method)
+
+
+def _of_method(method: bytes, endpoints: ByMethod | None) -> Endpoint:
+    if endpoints is None:
+        return _simple(_not_found)
+    return endpoints.get(method) or _simple(partial(_not_allowed, b", ".join(endpoints)))
 
 
 def _send(exchange: Exchange, body: bytes) -> None:

@@ -73,6 +73,13 @@ def test_wrong_method_names_the_right_one(target, allowed):
     assert (exchange.status, exchange.headers[b"allow"]) == (405, allowed)
 
 
+def test_extensions_that_are_off_have_their_paths():
+    assert ask(b"GET", b"/v2/systemsharedmemory/status").body == b"[]"
+    assert ask(b"POST", b"/v2/cudasharedmemory/unregister").status == 501
+    exchange = ask(b"PUT", b"/v2/logging")
+    assert (exchange.status, exchange.headers[b"allow"]) == (405, b"GET, POST")
+
+
 def test_unready():
     service = FakeInferenceService()
     service.ready = service.live = False
