@@ -39,9 +39,11 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
     custom: dict[str, Parameter] = {}
     timeout_s, binary = inf, False
     for key, value in items:
-        if key == ignored or key == "priority":
+        if key == ignored:
             continue
-        if key == "timeout":
+        if key == "priority":
+            _check_priority(value)
+        elif key == "timeout":
             timeout_s = _timeout_s(value)
         elif key == "binary_data_output":
             binary = read_flag("parameter", key, value)
@@ -86,6 +88,11 @@ def _refuse_reserved(key: str, value: object) -> None:
         raise InvalidInput("parameter 'headers' is reserved and should not be specified")
     if key in _SEQUENCE and value not in (0, ""):
         raise Unsupported(f"parameter '{key}': sequences are not supported")
+
+
+def _check_priority(value: object) -> None:
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise InvalidInput("parameter 'priority' must be an integer >= 0")
 
 
 def _timeout_s(value: object) -> float:

@@ -33,6 +33,9 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
         ({"triton_final_response": True}, InvalidInput),
         ({"headers": "x"}, InvalidInput),
         ({"timeout": -1}, InvalidInput),
+        ({"priority": -1}, InvalidInput),
+        ({"priority": "high"}, InvalidInput),
+        ({"priority": True}, InvalidInput),
         ({"timeout": 1.5}, InvalidInput),
         ({"timeout": True}, InvalidInput),
         ({"timeout": MAX_TIMEOUT_US + 1}, InvalidInput),
@@ -50,6 +53,14 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
 def test_what_cannot_be_honoured_is_refused(given, error):
     with pytest.raises(error):
         read_parameters(given.items())
+
+
+def test_what_is_reserved_is_told_as_clients_know_it():
+    with pytest.raises(InvalidInput) as error:
+        read_parameters([("triton_enable_empty_final_response", True)])
+    assert error.value.text == (
+        "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified."
+    )
 
 
 def test_one_key_can_be_skipped():
