@@ -101,7 +101,18 @@ def _timeout_s(value: object) -> float:
     return value / 1e6 if value else inf
 
 
+def is_text(value: str) -> bool:
+    """False for a string with half of a surrogate pair, which JSON can spell and nothing can carry on."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _scalar(key: str, value: object) -> Parameter:
+    if not is_text(key) or (isinstance(value, str) and not is_text(value)):
+        raise InvalidInput("parameters must be Unicode text")
     if isinstance(value, float) and not isfinite(value):
         raise InvalidInput(f"parameter '{key}' is not a finite number")
     if isinstance(value, bool | int | float | str):

@@ -44,6 +44,8 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
         ({"x": [1]}, InvalidInput),
         ({"x": {}}, InvalidInput),
         ({"x": nan}, InvalidInput),
+        ({"x": "\ud800"}, InvalidInput),
+        ({"\ud800": 1}, InvalidInput),
         ({"x": inf}, InvalidInput),
         ({"sequence_id": 5}, Unsupported),
         ({"sequence_id": [5]}, Unsupported),

@@ -160,3 +160,25 @@ def test_extensions_that_are_off_over_grpc(channel: grpc.Channel) -> None:
         with pytest.raises(grpc.RpcError) as error:
             call(channel, name, request)
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_generate(gateway_process: Gateway) -> None:
+    numbers = FIRST.ravel().tolist()
+    body = {"INPUT0": numbers, "INPUT1": [numbers], "id": "7"}
+    status, answer, _ = gateway_process.ask("/v2/models/simple/generate", body)
+    assert (status, answer["id"], answer["model_name"], answer["model_version"]) == (200, "7", "simple", "1")
+    assert (answer["OUTPUT0"], answer["OUTPUT1"]) == ([2 * number for number in numbers], [0] * 16)
+    status, answer, _ = gateway_process.ask("/v2/models/echo_bytes/generate", {"X": "naïve 猫"})
+    assert (status, answer["Y"]) == (200, "naïve 猫")
+    status, answer, _ = gateway_process.ask("/v2/models/simple/generate", {"INPUT0": numbers})
+    assert (status, "INPUT1" in answer["error"]) == (400, True)
+    assert gateway_process.ask("/v2/models/absent/generate", {})[0] == 404
+
+
+def test_generate_stream_is_one_event(gateway_process: Gateway) -> None:
+    path = "/v2/models/echo_fp32/generate_stream"
+    status, body, headers = post(gateway_process, path, b'{"X":[1,2]}')
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert body == b'data: {"model_name":"echo_fp32","model_version":"1","Y":[1.0,2.0]}\n\n'
+    status, body, headers = post(gateway_process, path, b'{"X":"text"}')
+    assert (status, headers["content-type"]) == (400, "application/json")

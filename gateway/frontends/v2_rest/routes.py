@@ -15,6 +15,7 @@ from gateway.frontends.v2_rest.compression import accepted_coding, content_codin
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
+from gateway.frontends.v2_rest.generate import decode_generate, encode_event, encode_generate
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.signed import Signed
@@ -90,9 +91,18 @@ class Rest:
                     return self._infer(head, _target(model, b""), length, encoding, accept)
                 case [b"models", model, b"versions", version, b"infer"]:
                     return self._infer(head, _target(model, version), length, encoding, accept)
+            return self._find_extension(head, encoding)
         except GatewayError as error:
             return self._refusal(error)
-        return _of_method(head.method, self._extensions.find(head.path.split(b"/")[2:]))
+
+    def _find_extension(self, head: Head, encoding: bytes | None) -> Endpoint:
+        path = head.path.split(b"/")[2:]
+        match path:
+            case [b"models", model, (b"generate" | b"generate_stream") as how]:
+                return self._generate(head, _target(model, b""), encoding, how)
+            case [b"models", model, b"versions", version, (b"generate" | b"generate_stream") as how]:
+                return self._generate(head, _target(model, version), encoding, how)
+        return _of_method(head.method, self._extensions.find(path))
 
     def _about(
         self, head: Head, answer: Callable[[Target, Exchange], None], model: bytes, version: bytes
@@ -118,6 +128,15 @@ class Rest:
         how = InferFormat(header_length, coding, accepted_coding(accept))
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         return Infer(self._tools, sized, how)
+
+    def _generate(self, head: Head, target: Target, encoding: bytes | None, how: bytes) -> Endpoint:
+        if head.method != b"POST":
+            return _simple(partial(_not_allowed, b"POST"))
+        if content_coding(encoding) != "":
+            raise InvalidInput("generate takes no compressed bodies")
+        sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
+        encode = encode_event if how == b"generate_stream" else encode_generate
+        return Signed(self._tools, sized, "", decode_generate, encode)
 
     def _refusal(self, error: GatewayError, extra: Headers = ()) -> Endpoint:
         """An endpoint that refuses whatever is sent to it, because of its head."""

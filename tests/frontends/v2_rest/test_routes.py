@@ -139,6 +139,21 @@ def test_a_raw_request():
     assert ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(119)).status == 400
 
 
+@pytest.mark.parametrize("model", [b"fraud", b"fraud/versions/3"])
+def test_generate(model):
+    body, service = b'{"features":[' + b",".join([b"1"] * 30) + b'],"a":1}', FakeInferenceService()
+    exchange = ask(b"POST", b"/v2/models/%b/generate" % model, body=body, service=service)
+    assert (exchange.status, json.loads(exchange.body)["features"]) == (200, [1.0] * 30)
+    assert service.requests[0].parameters == {"a": 1}
+    streamed = ask(b"POST", b"/v2/models/%b/generate_stream" % model, body=body, service=service)
+    assert streamed.headers == {b"content-type": b"text/event-stream; charset=utf-8"}
+    assert streamed.body == b"data: " + exchange.body + b"\n\n"
+    assert ask(b"GET", b"/v2/models/%b/generate" % model).status == 405
+    for path in (b"/v2/models/%b/generate", b"/v2/models/%b/generate_stream"):
+        assert ask(b"POST", path % model, [(b"content-encoding", b"gzip")], body).status == 400
+        assert ask(b"POST", path % model, (), b"[]").headers[b"content-type"] == b"application/json"
+
+
 def test_an_unknown_coding_is_told_the_known_ones():
     exchange = ask(b"POST", b"/v2/models/m/infer", [(b"content-encoding", b"br")])
     assert exchange.headers[b"accept-encoding"] == b"gzip, deflate"
