@@ -182,3 +182,17 @@ def test_generate_stream_is_one_event(gateway_process: Gateway) -> None:
     assert body == b'data: {"model_name":"echo_fp32","model_version":"1","Y":[1.0,2.0]}\n\n'
     status, body, headers = post(gateway_process, path, b'{"X":"text"}')
     assert (status, headers["content-type"]) == (400, "application/json")
+
+
+def test_health_in_words(gateway_process: Gateway) -> None:
+    assert gateway_process.ask("/v2/health/live")[:2] == (200, {"live": True})
+    assert gateway_process.ask("/v2/health/ready")[:2] == (200, {"ready": True})
+    assert gateway_process.ask("/v2/models/fraud/ready")[:2] == (200, {"name": "fraud", "ready": True})
+
+
+def test_a_model_describes_its_endpoints(gateway_process: Gateway) -> None:
+    status, document, _ = gateway_process.ask("/v2/models/simple/docs")
+    assert (status, document["openapi"]) == (200, "3.1.0")
+    assert set(document["paths"]) == {
+        f"/v2/models/simple{rest}" for rest in ("", "/ready", "/infer", "/generate")
+    }

@@ -1,6 +1,6 @@
 """V2 / Open Inference Protocol over HTTP: JSON, the binary tensor extension, gzip and deflate.
 
-routes     paths to endpoints | endpoints: what answers | metadata: bodies about server and model
+routes     paths to endpoints | endpoints: what answers | metadata, openapi: bodies about server and model
 signed     bodies that need the model's signature to be read
            raw: one tensor and nothing else | generate: plain JSON objects
 codec      bodies to InferRequest, InferResponse to bodies

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
+import orjson
+
 from gateway.core.errors import GatewayError, InvalidInput, ModelUnavailable, Unsupported
 from gateway.core.model import check_name, parse_version
 from gateway.frontends.faults import as_gateway_error
@@ -17,6 +19,7 @@ from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
 from gateway.frontends.v2_rest.generate import decode_generate, encode_event, encode_generate
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
+from gateway.frontends.v2_rest.openapi import openapi
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.signed import Signed
 from gateway.pipeline.service import ModelDescription
@@ -43,11 +46,12 @@ class Rest:
 
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
+        self._server_version = server_version
         self._extensions = FixedExtensions(tools.service)
         self._fixed: dict[bytes, Answer] = {
             b"/v2": partial(_send, body=server_metadata(server_name, server_version)),
-            b"/v2/health/live": partial(_health, tools.service.is_live),
-            b"/v2/health/ready": partial(_health, tools.service.is_ready),
+            b"/v2/health/live": partial(_health, "live", tools.service.is_live),
+            b"/v2/health/ready": partial(_health, "ready", tools.service.is_ready),
         }
         self._endpoints: dict[tuple[bytes, bytes, bytes | None, bytes | None, bytes | None], Endpoint] = {}
 
@@ -102,6 +106,10 @@ class Rest:
                 return self._generate(head, _target(model, b""), encoding, how)
             case [b"models", model, b"versions", version, (b"generate" | b"generate_stream") as how]:
                 return self._generate(head, _target(model, version), encoding, how)
+            case [b"models", model, b"docs"] | [b"models", model, b"docs", b"dataplane.json"]:
+                return self._about(head, self._docs, model, b"")
+            case [b"models", model, b"versions", version, b"docs"]:
+                return self._about(head, self._docs, model, version)
         return _of_method(head.method, self._extensions.find(path))
 
     def _about(
@@ -147,7 +155,13 @@ class Rest:
         answer_error(exchange, error, extra)
 
     def _metadata(self, target: Target, exchange: Exchange) -> None:
-        self._tools.service.describe(target.model, target.version, partial(_describe, exchange))
+        told = partial(_describe, model_metadata, exchange)
+        self._tools.service.describe(target.model, target.version, told)
+
+    def _docs(self, target: Target, exchange: Exchange) -> None:
+        tell = partial(openapi, self._server_version, target.version)
+        told = partial(_describe, tell, exchange)
+        self._tools.service.describe(target.model, target.version, told)
 
     def _ready(self, target: Target, exchange: Exchange) -> None:
         try:
@@ -156,7 +170,7 @@ class Rest:
             answer_error(exchange, error)
             return
         if ready:
-            exchange.respond(200, ())
+            _send(exchange, orjson.dumps({"name": target.model, "ready": True}))
         else:
             answer_error(exchange, ModelUnavailable("Model version not ready"))
 
@@ -189,16 +203,19 @@ def _send(exchange: Exchange, body: bytes) -> None:
     exchange.respond(200, OK_JSON, body)
 
 
-def _health(is_well: Callable[[], bool], exchange: Exchange) -> None:
-    exchange.respond(200 if is_well() else 503, ())
+def _health(what: str, is_well: Callable[[], bool], exchange: Exchange) -> None:
+    well = is_well()
+    exchange.respond(200 if well else 503, OK_JSON, orjson.dumps({what: well}))
 
 
-def _describe(exchange: Exchange, result: ModelDescription | GatewayError) -> None:
+def _describe(
+    tell: Callable[[ModelDescription], bytes], exchange: Exchange, result: ModelDescription | GatewayError
+) -> None:
     if isinstance(result, GatewayError):
         answer_error(exchange, result)
         return
     try:
-        body = model_metadata(result)
+        body = tell(result)
     except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer
         answer_error(exchange, as_gateway_error(error))
         return

@@ -26,12 +26,16 @@ def ask(method, target, headers=(), body=b"", service=None):
 @pytest.mark.parametrize(
     ("target", "status", "body"),
     [
-        (b"/v2/health/live", 200, b""),
-        (b"/v2/health/ready", 200, b""),
-        (b"/v2/models/fraud/ready", 200, b""),
-        (b"/v2/models/fraud/versions/3/ready", 200, b""),
-        (b"/v2/models/fr%61ud/ready", 200, b""),
-        (b"/v2/models/fraud/ready?x=y", 200, b""),
+        (b"/v2/health/live", 200, b'{"live":true}'),
+        (b"/v2/health/ready", 200, b'{"ready":true}'),
+        (b"/v2/models/fraud/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/versions/3/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fr%61ud/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/ready?x=y", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/docs", 200, None),
+        (b"/v2/models/fraud/docs/dataplane.json", 200, None),
+        (b"/v2/models/fraud/versions/3/docs", 200, None),
+        (b"/v2/models/none/docs", 404, None),
         (b"/v2/models/none/ready", 404, None),
         (b"/v2/models/fraud/versions/2/ready", 404, None),
         (b"/v2/models/none", 404, None),
@@ -84,8 +88,9 @@ def test_unready():
     service = FakeInferenceService()
     service.ready = service.live = False
     service.not_ready = {"fraud"}
-    for target in (b"/v2/health/live", b"/v2/health/ready"):
-        assert ask(b"GET", target, service=service).status == 503
+    for target in (b"live", b"ready"):
+        exchange = ask(b"GET", b"/v2/health/" + target, service=service)
+        assert (exchange.status, exchange.body) == (503, b'{"%b":false}' % target)
     exchange = ask(b"GET", b"/v2/models/fraud/ready", service=service)
     assert (exchange.status, json.loads(exchange.body)["error"]) == (503, "Model version not ready")
 
@@ -137,6 +142,12 @@ def test_a_raw_request():
     assert b"inference-header-content-length" in exchange.headers
     assert (service.requests[0].inputs[0].shape, service.requests[0].inputs[0].name) == ((1, 30), "features")
     assert ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(119)).status == 400
+
+
+def test_docs_name_their_paths():
+    assert "/v2/models/fraud/infer" in json.loads(ask(b"GET", b"/v2/models/fraud/docs").body)["paths"]
+    versioned = json.loads(ask(b"GET", b"/v2/models/fraud/versions/3/docs").body)
+    assert "/v2/models/fraud/versions/3/infer" in versioned["paths"]
 
 
 @pytest.mark.parametrize("model", [b"fraud", b"fraud/versions/3"])
