@@ -196,3 +196,17 @@ def test_a_model_describes_its_endpoints(gateway_process: Gateway) -> None:
     assert set(document["paths"]) == {
         f"/v2/models/simple{rest}" for rest in ("", "/ready", "/infer", "/generate")
     }
+
+
+def test_headers_that_come_back(gateway_process: Gateway) -> None:
+    body = json.dumps(sums([])).encode()
+    sent = {"X-Request-Id": "abc", "ce-id": "7", "ce-specversion": "1.0", "ce-source": "me", "ce-type": "t"}
+    status, answer, headers = post(gateway_process, "/v2/models/simple/infer", body, sent)
+    assert (status, json.loads(answer)["id"], headers["x-request-id"]) == (200, "abc", "abc")
+    assert (headers["ce-id"], headers["ce-specversion"]) == ("7", "1.0")
+    assert headers["ce-source"] == "io.kserve.inference.simple"
+    status, answer, headers = post(gateway_process, "/v2/models/simple/infer", body)
+    assert "id" not in json.loads(answer)
+    assert not {"x-request-id", "ce-id"} & set(headers)
+    status, _, headers = post(gateway_process, "/v2/models/absent/infer", body, {"X-Request-Id": "abc"})
+    assert (status, headers["x-request-id"]) == (404, "abc")

@@ -7,7 +7,7 @@ codec      bodies to InferRequest, InferResponse to bodies
 document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
 binary     the binary tensor extension | compression: content codings
 fixed      extensions that are off, and say so; post: small JSON bodies
-errors     reasons to HTTP statuses
+errors     reasons to HTTP statuses | echoes: headers that an answer repeats
 
 Called by wire through `Rest`, calls the pipeline. Never blocks and never waits; a body is decoded in
 one go on the front's loop, 4 ms for 100,000 numbers in JSON, which is why the JSON part has a limit

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import lru_cache, partial
 from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -117,6 +120,20 @@ class Infer:
 
     def payload_offset(self, head: Head) -> int:
         return 0 if self._format.coding else self._format.header_length or 0
+
+    @property
+    def model(self) -> str:
+        """Whose inference this is."""
+        return self._target.model
+
+    def under(self, identity: str) -> Infer:
+        """The same for a request whose id is `identity`, unless its body says otherwise."""
+        named = copy(self)
+        infer = self._infer
+        named._infer = lambda request, done: infer(
+            request if request.id else msgspec.structs.replace(request, id=identity), done
+        )
+        return named
 
     def _answer(self, exchange: Exchange, form: Form, result: InferResponse | GatewayError) -> None:
         if isinstance(result, GatewayError):

@@ -14,6 +14,7 @@ from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.binary import parse_header_length
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.compression import accepted_coding, content_coding
+from gateway.frontends.v2_rest.echoes import EVENT_ID, REQUEST_ID, echoing
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
@@ -34,7 +35,7 @@ _CACHED_KEY_BYTES = 1024
 _LENGTH = b"inference-header-content-length"
 _ENCODING = b"content-encoding"
 _ACCEPT = b"accept-encoding"
-_RELEVANT = frozenset({_LENGTH, _ENCODING, _ACCEPT})
+_RELEVANT = frozenset({_LENGTH, _ENCODING, _ACCEPT, REQUEST_ID, EVENT_ID})
 _NOT_FOUND = error_body("Not Found")
 _NOT_ALLOWED = error_body("Method Not Allowed")
 # For whoever sent a coding that is not known here.
@@ -57,14 +58,17 @@ class Rest:
 
     def route(self, head: Head) -> Endpoint:
         length = encoding = accept = None
+        has_echo = False
         for name, value in head.headers:
             if name in _RELEVANT:
                 if name == _LENGTH:
                     length = value
                 elif name == _ENCODING:
                     encoding = value
-                else:
+                elif name == _ACCEPT:
                     accept = value
+                else:
+                    has_echo = True
         key = (head.method, head.path, length, encoding, accept)
         endpoint = self._endpoints.get(key)
         if endpoint is None:
@@ -73,7 +77,7 @@ class Rest:
                 if len(self._endpoints) >= _CACHED_ENDPOINTS:
                     self._endpoints.clear()
                 self._endpoints[key] = endpoint
-        return endpoint
+        return echoing(head, endpoint) if has_echo else endpoint
 
     def _find(
         self, head: Head, length: bytes | None, encoding: bytes | None, accept: bytes | None

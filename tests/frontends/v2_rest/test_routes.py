@@ -171,6 +171,18 @@ def test_an_unknown_coding_is_told_the_known_ones():
     assert json.loads(exchange.body)["error"] == "Unsupported compression type"
 
 
+def test_what_an_answer_repeats_is_no_part_of_the_endpoint():
+    rest = Rest(Tools(FakeInferenceService(), RestSettings(), lambda: 0.0), "gw", "1")
+    for number in range(20):
+        headers = ((b"x-request-id", b"%d" % number),)
+        exchange = FakeExchange(Head(b"POST", b"/v2/models/m/infer", headers, http_version="1.1"))
+        rest.route(exchange.head).handle(exchange, BODY, None)
+        assert exchange.headers[b"x-request-id"] == b"%d" % number
+        assert json.loads(exchange.body)["id"] == str(number)
+    assert len(rest._endpoints) == 1
+    assert ask(b"GET", b"/v2", [(b"x-request-id", b"a")]).headers[b"x-request-id"] == b"a"
+
+
 def test_endpoints_are_shared_and_their_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(routes, "_CACHED_ENDPOINTS", 4)
     rest = Rest(Tools(FakeInferenceService(), RestSettings(), lambda: 0.0), "gw", "1")
