@@ -210,3 +210,16 @@ def test_headers_that_come_back(gateway_process: Gateway) -> None:
     assert not {"x-request-id", "ce-id"} & set(headers)
     status, _, headers = post(gateway_process, "/v2/models/absent/infer", body, {"X-Request-Id": "abc"})
     assert (status, headers["x-request-id"]) == (404, "abc")
+
+
+def test_bytes_spelled_in_base64(gateway_process: Gateway) -> None:
+    spelled = {"content_type": "base64"}
+    given = {"name": "X", "shape": [1, 2], "datatype": "BYTES", "data": ["w6k=", "YQ=="]}
+    given["parameters"] = spelled
+    asked = {"inputs": [given], "outputs": [{"name": "Y", "parameters": spelled}]}
+    status, answer, _ = gateway_process.infer("echo_bytes", asked)
+    assert (status, answer["outputs"][0]["data"]) == (200, ["w6k=", "YQ=="])
+    status, answer, _ = gateway_process.infer("echo_bytes", {"inputs": [given]})
+    assert (status, answer["outputs"][0]["data"]) == (200, ["é", "a"])
+    status, answer, _ = gateway_process.infer("echo_bytes", {"inputs": [given | {"data": ["?", ""]}]})
+    assert (status, "base64" in answer["error"]) == (400, True)

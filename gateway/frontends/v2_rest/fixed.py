@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
@@ -41,7 +42,7 @@ class FixedExtensions:
             case [b"trace", b"setting"]:
                 return self._trace("")
             case [b"models", model, b"trace", b"setting"]:
-                return self._trace(model.decode("latin-1"))
+                return self._trace(unquote_to_bytes(model).decode(errors="replace"))
             case [b"systemsharedmemory" | b"cudasharedmemory", (b"status" | b"unregister") as action]:
                 return self._shared_memory[action]
             case [

@@ -34,7 +34,7 @@ TRACE = {
 }
 
 
-@pytest.mark.parametrize("path", [b"/v2/trace/setting", b"/v2/models/fraud/trace/setting"])
+@pytest.mark.parametrize("path", [b"/v2/trace/setting", b"/v2/models/fr%61ud/trace/setting"])
 def test_trace_settings(path):
     assert ask(b"GET", path) == (200, TRACE)
     assert ask(b"POST", path, b'{"trace_level":null}') == (200, TRACE)
