@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import GatewayError, InvalidInput
-from gateway.core.messages import Done, InferResponse, RequestedOutput
+from gateway.core.messages import NO_PARAMETERS, Done, InferResponse, RequestedOutput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Tensor, serialise_bytes_elements
 
@@ -33,6 +33,13 @@ class Specified(Protocol):
 
 def classified(outputs: Sequence[RequestedOutput], of: Specified, done: Done) -> Done:
     """`done`, told classes where `outputs` ask for them; raises InvalidInput where there cannot be any."""
+    for output in outputs:
+        if output.parameters is not NO_PARAMETERS:
+            return _told_classes(outputs, of, done)
+    return done
+
+
+def _told_classes(outputs: Sequence[RequestedOutput], of: Specified, done: Done) -> Done:
     counts = {
         output.name: int(output.parameters["classification"])
         for output in outputs

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput, ModelFailed
-from gateway.core.messages import InferResponse, RequestedOutput
+from gateway.core.messages import NO_PARAMETERS, InferResponse, RequestedOutput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec, iterate_bytes_elements
 from gateway.pipeline.classification import classified, highest, top_classes
@@ -90,7 +90,8 @@ def test_a_request_without_classes_keeps_its_callback():
     def done(result):
         raise AssertionError
 
-    assert classified((RequestedOutput("y", {"x": 1}),), Version(spec()), done) is done
+    for parameters in ({}, {"x": 1}, NO_PARAMETERS):
+        assert classified((RequestedOutput("y", parameters),), Version(spec()), done) is done
 
 
 def test_the_other_outputs_and_errors_pass():
