@@ -179,6 +179,25 @@ async def the_highest_classes(client):
     equal(result.as_numpy("OUTPUT0"), np.array(expected, np.object_))
 
 
+async def what_is_off_says_so(client):
+    options = {} if client.is_http else {"as_json": True}
+    traced = await client.call("get_trace_settings", **options)
+    logged = await client.call("get_log_settings", **options)
+    regions = await client.call("get_system_shared_memory_status", **options)
+    if client.is_http:
+        assert (traced["trace_level"], logged["log_info"], regions) == (["OFF"], True, []), (traced, logged)
+    else:
+        assert traced["settings"]["trace_level"]["value"] == ["OFF"], traced
+        assert logged["settings"]["log_info"]["bool_param"] is True, logged
+    for method, arguments in (
+        ("update_trace_settings", (None, {"trace_level": ["TIMESTAMPS"]})),
+        ("update_log_settings", ({"log_verbose_level": 1},)),
+        ("register_system_shared_memory", ("region", "/region", 16)),
+        ("unregister_cuda_shared_memory", ()),
+    ):
+        client.expect(await client.refusal(method, *arguments), "501", "UNIMPLEMENTED")
+
+
 async def every_datatype_in_binary(client):
     for datatype, array in SAMPLES.items():
         model = f"echo_{datatype.lower()}"
@@ -324,6 +343,7 @@ CHECKS = [
     batches_of_every_size,
     requested_outputs_and_no_others,
     the_highest_classes,
+    what_is_off_says_so,
     every_datatype_in_binary,
     empty_rows_come_back,
     sixteen_mebibytes_come_back,

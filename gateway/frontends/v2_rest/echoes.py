@@ -14,6 +14,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
 from gateway.frontends.v2_rest.endpoints import Infer
+from gateway.frontends.v2_rest.signed import Signed
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
 
 REQUEST_ID = b"x-request-id"
@@ -28,7 +29,7 @@ def echoing(head: Head, endpoint: Endpoint) -> Endpoint:
     """`endpoint`, answering with what `head` wants repeated."""
     identity = _value(head, REQUEST_ID)
     extra: Headers = ((REQUEST_ID, identity),) if identity else ()
-    if isinstance(endpoint, Infer):
+    if isinstance(endpoint, Infer | Signed):
         extra += _event(head, endpoint.model)
         if identity:
             endpoint = endpoint.under(identity.decode("ascii"))

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.messages import InferResponse, Lease
+from gateway.core.messages import Done, InferRequest, InferResponse, Lease, Ticket
 from gateway.core.tensor import Buffer
 from gateway.frontends.codings import deflate, inflate
 from gateway.frontends.faults import as_gateway_error
@@ -74,6 +74,16 @@ class Simple:
         return 0
 
 
+Run = Callable[[InferRequest, Done], Ticket | None]
+
+
+def named(infer: Run, identity: str) -> Run:
+    """`infer`, with the id `identity` for a request that has none."""
+    return lambda request, done: infer(
+        request if request.id else msgspec.structs.replace(request, id=identity), done
+    )
+
+
 class Infer:
     """POST …/infer of one target in one format; shared by all requests that say the same."""
 
@@ -83,7 +93,7 @@ class Infer:
 
     def __init__(self, tools: Tools, target: Target, how: InferFormat) -> None:
         self._service = tools.service
-        self._infer = tools.service.infer
+        self._infer: Run = tools.service.infer
         self._settings = tools.settings
         self._clock = tools.clock
         self._target = target
@@ -128,12 +138,9 @@ class Infer:
 
     def under(self, identity: str) -> Infer:
         """The same for a request whose id is `identity`, unless its body says otherwise."""
-        named = copy(self)
-        infer = self._infer
-        named._infer = lambda request, done: infer(
-            request if request.id else msgspec.structs.replace(request, id=identity), done
-        )
-        return named
+        other = copy(self)
+        other._infer = named(self._infer, identity)
+        return other
 
     def _answer(self, exchange: Exchange, form: Form, result: InferResponse | GatewayError) -> None:
         if isinstance(result, GatewayError):

@@ -6,6 +6,7 @@ The signature is asked for first, which may load the model; the hot endpoint kno
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 
 from gateway.core.clock import Clock
@@ -16,7 +17,7 @@ from gateway.core.tensor import Buffer
 from gateway.frontends.codings import inflate
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.codec import Target
-from gateway.frontends.v2_rest.endpoints import Tools
+from gateway.frontends.v2_rest.endpoints import Run, Tools, named
 from gateway.frontends.v2_rest.errors import answer_error
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
@@ -30,12 +31,13 @@ Encode = Callable[[InferResponse], tuple[bytes | tuple[Buffer, ...], Headers]]
 class Signed:
     """A POST of one target, decoded with its signature; `coding` is the body's, "" for none."""
 
-    __slots__ = ("_coding", "_decode", "_encode", "_target", "_tools", "max_body_bytes")
+    __slots__ = ("_coding", "_decode", "_encode", "_infer", "_target", "_tools", "max_body_bytes")
 
     whole = True
 
     def __init__(self, tools: Tools, target: Target, coding: str, decode: Decode, encode: Encode) -> None:
         self._tools = tools
+        self._infer: Run = tools.service.infer
         self._target = target
         self._coding = coding
         self._decode = decode
@@ -59,6 +61,17 @@ class Signed:
     def payload_offset(self, head: Head) -> int:
         return 0
 
+    @property
+    def model(self) -> str:
+        """Whose inference this is."""
+        return self._target.model
+
+    def under(self, identity: str) -> Signed:
+        """The same for a request whose id is `identity`, unless its body says otherwise."""
+        other = copy(self)
+        other._infer = named(self._infer, identity)
+        return other
+
     def _go_on(
         self, exchange: Exchange, body: Buffer, lease: Lease | None, result: ModelDescription | GatewayError
     ) -> None:
@@ -73,7 +86,7 @@ class Signed:
             if lease is not None:
                 lease.release()
             return
-        ticket = self._tools.service.infer(request, partial(self._answer, exchange))
+        ticket = self._infer(request, partial(self._answer, exchange))
         if ticket is not None:
             exchange.on_gone = ticket.cancel
 

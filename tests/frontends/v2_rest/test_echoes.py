@@ -9,7 +9,9 @@ from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.echoes import EchoingExchange, echoing
 from gateway.frontends.v2_rest.endpoints import Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import answer_error
+from gateway.frontends.v2_rest.generate import decode_generate, encode_generate
 from gateway.frontends.v2_rest.settings import RestSettings
+from gateway.frontends.v2_rest.signed import Signed
 from gateway.wire.exchange import Head
 from tests.fakes.inference import FakeExchange, FakeInferenceService
 from tests.fakes.services import StreamEndpoint
@@ -38,6 +40,16 @@ def test_the_bodys_id_outranks_the_headers(body, identity):
     exchange = run(body, x_request_id=b"abc")
     assert json.loads(exchange.body)["id"] == identity
     assert exchange.headers == {b"content-type": b"application/json", b"x-request-id": b"abc"}
+
+
+def test_a_body_that_needs_the_signature_is_named_too():
+    asked = head(x_request_id=b"abc", ce_id=b"7", ce_specversion=b"1.0")
+    tools = Tools(FakeInferenceService(), RestSettings(), lambda: 0.0)
+    exchange = FakeExchange(asked)
+    endpoint = Signed(tools, Target("fraud", 0), "", decode_generate, encode_generate)
+    echoing(asked, endpoint).handle(exchange, b"{}", None)
+    assert json.loads(exchange.body)["id"] == "abc"
+    assert exchange.headers[b"ce-source"] == b"io.kserve.inference.fraud"
 
 
 def test_an_event_is_answered_as_one():
