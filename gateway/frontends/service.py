@@ -18,7 +18,7 @@ class Protocols:
     """Implements `Service`: V2 over REST and over gRPC, of one inference service."""
 
     def __init__(self, inference: InferenceService, settings: FrontendSettings, clock: Clock) -> None:
-        name = settings.server_name
+        name = settings.told_name
         self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock), name, __version__)
         rest = Rest(RestTools(inference, settings.rest, clock), name, __version__)
         self._router = Router(rest, self._grpc)

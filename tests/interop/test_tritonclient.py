@@ -12,7 +12,7 @@ from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway
 
 SCRIPT = Path(__file__).with_name("client_script.py")
-CHECKS = {"http": 22, "http-aio": 22, "grpc": 19, "grpc-aio": 19}
+CHECKS = {"http": 24, "http-aio": 24, "grpc": 21, "grpc-aio": 21}
 
 
 @pytest.fixture(scope="module")
