@@ -30,8 +30,9 @@ from gateway.lifecycle.offers import RUNTIMES, catalogue_of
 from gateway.repository.catalogue import Catalogue
 from gateway.repository.index import settle
 from gateway.repository.local import RepositoryUnreachable, scan_all
-from gateway.telemetry.counters import FrontReport, Merged
+from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
+from gateway.telemetry.series import FrontReport
 from gateway.wire.listener import Listener
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of

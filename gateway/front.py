@@ -46,7 +46,7 @@ from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
-from gateway.telemetry.counters import Gauges, QueueDepth
+from gateway.telemetry.series import Gauges, QueueDepth
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
 from gateway.workers.arena import Arena
