@@ -187,6 +187,8 @@ class Front:
     def _sweep(self) -> None:
         if not self._pipeline.is_idle:
             self._pipeline.sweep(monotonic_s())
+        if self._instances.is_leaving:
+            self._instances.sweep()
         self._loop.call_later(SWEEP_S, self._sweep)
 
     def _flush(self) -> None:
