@@ -51,7 +51,13 @@ class Loads:
     async def unload(self, name: str) -> None:
         """Serves the model no more, and forgets what was put in its place; harmless for an unknown one."""
         self._lifecycle.unload(name)
-        await self._remove(self._overrides.pop(name, None), None)
+        override = self._overrides.pop(name, None)
+        if override is None:
+            return
+        if not (await self._restored(name, None)).offers and override.root:
+            # There was nothing to it but the files that are now removed.
+            self._lifecycle.take(name, Catalogue({}))
+        await self._remove(override, None)
 
     def close(self) -> None:
         """The gateway has ended: no file that came with a load is left."""

@@ -197,6 +197,21 @@ def test_a_model_of_files_alone_is_gone_when_they_do_not_load(tmp_path: Path, te
     run(tmp_path, scenario)
 
 
+def test_a_model_of_files_alone_is_gone_when_it_is_unloaded(tmp_path: Path, temporary: Path) -> None:
+    async def scenario(made: Repository) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(made.loads.load(LoadModel("new", "{}", (FILE,))))
+            await until(lambda: made.world.workers.made)
+            made.newest().loads()
+        assert made.world.fronts.shown("new") == [(7, "ready")]
+        await made.loads.unload("new")
+        assert sorted(made.world.fronts.world) == ["m"]
+        assert "new" not in [one.name for one in made.loads.index() if one.state == "READY"]
+        assert staged(temporary) == 0
+
+    run(tmp_path, scenario)
+
+
 async def _refusal(made: Repository, asked: LoadModel) -> str:
     with pytest.raises(InvalidInput) as caught:
         await made.loads.load(asked)
