@@ -15,6 +15,7 @@ from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.codec import Form, Target, decode, encode
 from gateway.frontends.v2_rest.errors import JSON, answer_error
 from gateway.frontends.v2_rest.settings import RestSettings
+from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
@@ -29,6 +30,7 @@ class Tools(NamedTuple):
     service: InferenceService
     settings: RestSettings
     clock: Clock
+    repository: RepositoryService = NoControl()
 
 
 class InferFormat(NamedTuple):

@@ -15,6 +15,8 @@ from gateway.frontends.v2_rest.compression import accepted_coding, content_codin
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
+from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
+from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
 
@@ -39,8 +41,10 @@ class Rest:
 
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
+        self._repository = RepositoryCalls(tools.repository, tools.settings)
+        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
         self._fixed: dict[bytes, Answer] = {
-            b"/v2": partial(_send, body=server_metadata(server_name, server_version)),
+            b"/v2": partial(_send, body=server_metadata(server_name, server_version, extensions)),
             b"/v2/health/live": partial(_health, tools.service.is_live),
             b"/v2/health/ready": partial(_health, tools.service.is_ready),
         }
@@ -86,6 +90,8 @@ class Rest:
                     return self._infer(head, _target(model, b""), length, encoding, accept)
                 case [b"models", model, b"versions", version, b"infer"]:
                     return self._infer(head, _target(model, version), length, encoding, accept)
+                case [b"repository", *rest]:
+                    return self._control(head, rest, encoding)
         except GatewayError as error:
             return self._refusal(error)
         return _simple(_not_found)
@@ -113,6 +119,23 @@ class Rest:
         )
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         return Infer(self._tools, sized, how)
+
+    def _control(self, head: Head, path: list[bytes], encoding: bytes | None) -> Endpoint:
+        match path:
+            case [b"index"]:
+                action, model = path[0], ""
+            case [b"models", name, b"load" | b"unload"]:
+                action, model = path[2], _target(name, b"").model
+            case [_, b"index"] | [_, b"models", _, b"load" | b"unload"]:
+                return _simple(_only(b"POST", head, repository_is_named))
+            case _:
+                return _simple(_not_found)
+        coding = content_coding(encoding)
+        if head.method != b"POST":
+            return _simple(partial(_not_allowed, b"POST"))
+        if coding is None:
+            return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
+        return self._repository.endpoint(action, model, coding)
 
     def _refusal(self, error: GatewayError, extra: Headers = ()) -> Endpoint:
         """An endpoint that refuses whatever is sent to it, because of its head."""
