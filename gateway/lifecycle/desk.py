@@ -11,7 +11,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from typing import assert_never
+from itertools import count
+from typing import NamedTuple, assert_never
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -35,10 +36,18 @@ from gateway.lifecycle.loads import Loads
 
 log = logging.getLogger("gateway.lifecycle")
 
+# A front acts upon a change within milliseconds, and one that is starting within a second or two.
+SYNC_S = 10.0
 _ENDING = "the gateway is ending"
 
 # Calls back when every front has acted upon all it was told until now.
 Synchronise = Callable[[Callable[[], None]], None]
+
+
+class _Asked(NamedTuple):
+    ask: Ask
+    fds: tuple[int, ...]  # none once somebody else owns them
+    reply: Reply
 
 
 class Desk:
@@ -48,6 +57,9 @@ class Desk:
         self._loads = loads
         self._synchronise = synchronise
         self._group: asyncio.TaskGroup | None = None
+        # Taken and not yet answered. A task that is cancelled before its first step has no `finally`.
+        self._open: dict[int, _Asked] = {}
+        self._numbers = count(1)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode: Callable[[bytes], Question] = msgspec.msgpack.Decoder(Question).decode
@@ -60,35 +72,45 @@ class Desk:
                 await asyncio.Event().wait()
         finally:
             self._group = None
+            for number in tuple(self._open):
+                self._reply(number, refusal(Overloaded(_ENDING)))
 
     def on_ask(self, ask: Ask, fds: tuple[int, ...], reply: Reply) -> None:
         """Takes a question; see FrontQuestions."""
+        number = next(self._numbers)
+        self._open[number] = _Asked(ask, fds, reply)
         if self._group is None:
-            for fd in fds:
-                os.close(fd)
-            self._reply(ask, reply, refusal(Overloaded(_ENDING)))
-            return
-        self._group.create_task(self._serve(ask, fds, reply), name=f"ask {ask.number}")
+            self._reply(number, refusal(Overloaded(_ENDING)))
+        else:
+            self._group.create_task(self._serve(number), name=f"ask {number}")
 
-    async def _serve(self, ask: Ask, fds: tuple[int, ...], reply: Reply) -> None:
-        answer: Answer = refusal(Overloaded(_ENDING))
+    async def _serve(self, number: int) -> None:
         try:
-            # In a thread where files came along: that may be a copy of many megabytes.
-            question = await asyncio.to_thread(self._open, ask, fds) if fds else self._open(ask, fds)
-            answer = await self._answer(question)
+            answer = await self._answer(await self._question(number))
         except GatewayError as error:
             answer = refusal(error)
         except Exception as error:  # a bug in here costs one answer, not the gateway
             log.error("a question could not be answered", exc_info=error)
             answer = refusal(GatewayError("internal error"))
-        finally:
-            self._reply(ask, reply, answer)
+        self._reply(number, answer)
 
-    def _open(self, ask: Ask, fds: tuple[int, ...]) -> Question:
-        return self._decode(unpack(ask.question, fds))
+    async def _question(self, number: int) -> Question:
+        ask, fds, reply = self._open[number]
+        if not fds:
+            return self._decode(ask.question)
+        self._open[number] = _Asked(ask, (), reply)
+        # In a thread: that may be a copy of many megabytes.
+        return await asyncio.to_thread(lambda: self._decode(unpack(ask.question, fds)))
 
-    def _reply(self, ask: Ask, reply: Reply, answer: Answer) -> None:
-        inline, fds = pack(self._encode(answer))
+    def _reply(self, number: int, answer: Answer) -> None:
+        ask, unread, reply = self._open.pop(number)
+        for fd in unread:
+            os.close(fd)
+        try:
+            inline, fds = pack(self._encode(answer))
+        except OSError as error:
+            log.error("there is no memory for an answer: %s", error.strerror)
+            inline, fds = pack(self._encode(refusal(Overloaded("there is no memory for the answer"))))
         reply(Answered(ask.number, inline), fds)
 
     async def _answer(self, question: Question) -> Answer:
@@ -116,4 +138,8 @@ class Desk:
     async def _synchronised(self) -> None:
         done = asyncio.Event()
         self._synchronise(done.set)
-        await done.wait()
+        try:
+            async with asyncio.timeout(SYNC_S):
+                await done.wait()
+        except TimeoutError:
+            raise Overloaded("it is done, but a front does not answer", retry_after_s=1.0) from None

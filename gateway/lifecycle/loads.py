@@ -21,6 +21,10 @@ from gateway.repository.staging import DATA_ENGINES, Staging, check_paths
 
 log = logging.getLogger("gateway.lifecycle")
 
+# Loads time out by themselves, but may wait for others, or for a zygote that does not come up. Less than
+# whoever asked waits, so that the reason is told.
+PATIENCE_S = 240.0
+
 
 class Loads:
     """Performs them; those of one model must be called one after the other."""
@@ -117,7 +121,12 @@ class Loads:
         """Loads what `catalogue` has of the model; "" or why that failed."""
         outcomes: asyncio.Queue[str] = asyncio.Queue()
         self._lifecycle.load(name, catalogue, outcomes.put_nowait)
-        return await outcomes.get()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await outcomes.get()
+        except TimeoutError:
+            self._lifecycle.give_up(name)
+            return f"it was not ready within {PATIENCE_S:g} s"
 
     async def _remove(self, unused: Override | None, used: Override | None) -> None:
         """Removes the files of an override that no other one has."""

@@ -124,6 +124,10 @@ class Lifecycle:
         self._awaited[name] = outcome
         self._end_batch()
 
+    def give_up(self, name: str) -> None:
+        """Nobody waits for the load of `name` any more; it goes on."""
+        self._awaited.pop(name, None)
+
     def activate(self, name: str) -> None:
         """Loads all versions of a model that are not known to fail."""
         for version in tuple(self._models.get(name, {}).values()):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import pytest
 
 from gateway.control.messages import Answered, Ask
 from gateway.control.parcels import pack, unpack
@@ -23,6 +24,7 @@ from gateway.control.questions import (
     UnloadModel,
 )
 from gateway.core.errors import InvalidInput, Reason
+from gateway.lifecycle import desk
 from gateway.lifecycle.desk import Desk
 from tests.fakes.waiting import until
 
@@ -164,14 +166,45 @@ def test_a_refusal_and_a_bug_cost_one_answer_each() -> None:
     run(scenario)
 
 
+def test_a_front_that_does_not_answer_holds_up_one_change_and_not_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "SYNC_S", 0.01)
+
+    async def scenario(office: Office) -> None:
+        office.ask(1, UnloadModel("m"))
+        office.ask(2, UnloadModel("m"))
+        await until(lambda: len(office.answers) == 2)
+        for answer in office.answers.values():
+            assert isinstance(answer, Refused)
+            assert answer.text == "it is done, but a front does not answer"
+
+    run(scenario)
+
+
+def test_an_answer_that_no_memory_can_hold_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    async def scenario(office: Office) -> None:
+        monkeypatch.setattr("os.memfd_create", no_memory)
+        office.ask(1, GetIndex())
+        await until(lambda: office.answers)
+        assert isinstance(office.answers[1], Refused)
+        assert office.answers[1].reason is Reason.OVERLOADED
+
+    run(scenario)
+
+
 def test_what_is_open_at_the_end_and_what_comes_later_is_refused() -> None:
     async def scenario(office: Office) -> None:
         office.ask(1, LoadModel("m"))
         office.ask(2, LoadModel("m"))
         await until(lambda: office.loads.calls)
+        office.ask(4, LoadModel("n", "{}", (ModelFile("1/x", bytes(1 << 20)),)))  # its task never begins
 
     office = run(scenario)
     office.ask(3, LoadModel("m", "{}", (ModelFile("1/x", bytes(1 << 20)),)))
     assert {
         number: answer.reason for number, answer in office.answers.items() if isinstance(answer, Refused)
-    } == dict.fromkeys((1, 2, 3), Reason.OVERLOADED)
+    } == dict.fromkeys((1, 2, 3, 4), Reason.OVERLOADED)

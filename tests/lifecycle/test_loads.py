@@ -109,6 +109,19 @@ def test_load_unload_load(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_a_load_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.lifecycle.loads.PATIENCE_S", 0.01)
+
+    async def scenario(made: Repository) -> None:
+        text = await _refusal(made, LoadModel("m"))
+        assert text == "load failed for model 'm': it was not ready within 0.01 s"
+        assert made.shown() == [(1, "loading")], "it goes on"
+        made.newest().loads()
+        await made.load()
+
+    run(tmp_path, scenario)
+
+
 def test_files_that_changed_are_taken_by_a_load_alone(tmp_path: Path) -> None:
     async def scenario(made: Repository) -> None:
         await made.load()
