@@ -198,6 +198,42 @@ def test_a_configuration_that_comes_with_a_load_stays_until_the_unload(served: G
     assert max_rows(served) == 8
 
 
+def test_nobody_is_refused_while_a_model_is_loaded_anew(served: Gateway) -> None:
+    assert call(served, "simple/load") == (200, "")
+    statuses: list[int] = []
+    begun, is_over = threading.Semaphore(0), threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            begun.release()
+            statuses.append(served.infer("simple", SIMPLE)[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for rows in (16, 4, 16, 4):
+        for _ in range(20):
+            begun.acquire()
+        assert call(served, "simple/load", config=json.dumps({"max_batch_size": rows})) == (200, "")
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    assert call(served, "simple/unload") == (200, "")
+    assert call(served, "simple/load") == (200, "")
+
+
+def test_a_model_in_the_fronts_is_unloaded_and_loaded_too(served: Gateway, repository: Path) -> None:
+    identity(repository / "inline" / "1")
+    config = 'parameters { key: "gateway.isolation" value { string_value: "inline" } }'
+    (repository / "inline" / "config.pbtxt").write_text(config)
+    for _ in range(2):
+        assert call(served, "inline/load") == (200, "")
+        assert answers(served, "/v2/models/inline/infer", ROW) == {200}
+        assert call(served, "inline/unload") == (200, "")
+        assert answers(served, "/v2/models/inline/infer", ROW) == {404}
+
+
 def test_a_configuration_that_does_not_load_leaves_what_served(served: Gateway) -> None:
     assert call(served, "simple/load") == (200, "")
     config = json.dumps({"input": [{"name": "NOPE", "data_type": "TYPE_INT32", "dims": ["16"]}]})
