@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.control.messages import ModelView
 from gateway.lifecycle.manager import LifecycleStatistics
@@ -237,3 +239,69 @@ def test_what_is_taken_back_is_loaded_when_somebody_calls() -> None:
     assert world.fronts.world["m"] == ModelView("m", (), "bad")
     assert not world.lifecycle.is_loaded("m")
     world.lifecycle.check()
+
+
+ACTIONS = (
+    "look",
+    "changed",
+    "gone",
+    "activate",
+    "load",
+    "anew",
+    "unload",
+    "loads",
+    "fails",
+    "dies",
+    "drained",
+    "time",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(ACTIONS), max_size=60), st.integers(0, 5))
+def test_in_whatever_order_things_happen(actions: list[str], pick: int) -> None:
+    world = World(crash_limit=3)
+    world.lifecycle.reconcile(catalogue(offer(), offer("other")))
+    outcomes: list[str] = []
+    is_open = is_unloaded = False
+
+    def done(reason: str) -> None:
+        nonlocal is_open
+        assert is_open, "told twice"
+        is_open = False
+        outcomes.append(reason)
+
+    for action in (*actions, "look", "time", "time"):
+        alive = [one for one in world.workers.alive if not one.orders]
+        worker = alive[pick % len(alive)] if alive else None
+        match action:
+            case "look":
+                world.lifecycle.reconcile(catalogue(offer(), offer("other")))
+            case "changed":
+                world.lifecycle.reconcile(catalogue(offer(fingerprint="b"), offer(version=2), offer("other")))
+            case "gone":
+                world.lifecycle.reconcile(catalogue(offer("other")))
+            case "activate":
+                world.lifecycle.on_activate(world.key, 5.0)
+            case "load" | "anew" if not is_open:
+                is_open, is_unloaded = True, False
+                offers = (offer(fingerprint="c"),) if action == "anew" else (offer(), offer(version=2))
+                world.lifecycle.load("m", catalogue(*offers), done)
+            case "unload" if not is_open:
+                world.lifecycle.unload("m")
+                is_unloaded = world.lifecycle.is_unloaded("m")
+            case "loads" if worker and worker.id not in world.fronts.attached:
+                worker.loads()
+            case "fails" if worker and worker.id not in world.fronts.attached:
+                worker.fails()
+            case "dies" if world.workers.alive:
+                world.workers.alive[pick % len(world.workers.alive)].dies()
+            case "drained" if world.fronts.detaching:
+                world.fronts.drained(next(iter(world.fronts.detaching)))
+            case "time":
+                world.time.advance(100.0)
+        world.lifecycle.check()
+        if is_unloaded:
+            assert world.fronts.shown("m") == []
+            assert {one.reason for one in world.lifecycle.index() if one.name == "m"} <= {"unloaded"}
+        assert world.lifecycle.is_unloaded("m") == is_unloaded
