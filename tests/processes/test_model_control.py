@@ -304,6 +304,26 @@ def test_a_file_that_could_lie_elsewhere_or_run_is_refused(served: Gateway, path
     assert served.ask("/v2/health/live")[0] == 200
 
 
+@pytest.mark.parametrize("location", ["../../../../../../etc/hostname", "/etc/hostname"])
+def test_a_model_that_was_sent_reads_no_file_of_the_machine(served: Gateway, location: str) -> None:
+    weights = TensorProto(name="w", data_type=TensorProto.UINT8, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", "0"), ("length", "4")):
+        weights.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["Y"])],
+        "reading",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("Y", TensorProto.UINT8, [4])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content = base64.b64encode(model.SerializeToString()).decode()
+    status, text = call(served, "reading/load", config="{}", **{"file:1/model.onnx": content})
+    assert status == 400
+    assert text.startswith("load failed for model 'reading': version 1: ")
+    assert "gateway-loads" not in text
+
+
 def test_a_large_file_travels_beside_the_packet(served: Gateway) -> None:
     weights = helper.make_tensor("w", TensorProto.FLOAT, [2, 2_000_000], np.zeros((2, 2_000_000), np.float32))
     graph = helper.make_graph(

@@ -20,7 +20,7 @@ class GrpcSettings(BaseModel):
         default=64 << 20,
         ge=1 << 10,
         le=256 << 20,
-        description="Largest message of a model load; the front that reads one of 64 MiB pauses for 0.1 s.",
+        description="Largest message of a model load; its front pauses for about 3 ms a MiB.",
     )
     max_inflation: int = Field(
         default=200,

@@ -23,7 +23,7 @@ class RestSettings(BaseModel):
         default=64 << 20,
         ge=1 << 10,
         le=256 << 20,
-        description="Largest body of a model load; the front that reads one of 64 MiB pauses for 0.2 s.",
+        description="Largest body of a model load; its front pauses for about 7 ms a MiB.",
     )
     max_inflation: int = Field(
         default=200, ge=2, description="Most times its size that a compressed body above 4 MiB may grow to."
