@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from gateway.core.errors import InvalidInput, Overloaded
+from gateway.core.errors import InvalidInput, ModelUnavailable, Overloaded
 from gateway.lifecycle import offers
 from gateway.lifecycle.manager import Lifecycle
 from gateway.repository.catalogue import Catalogue, ModelEntry, Override
@@ -64,7 +64,10 @@ class Following:
             self._lifecycle.reconcile(self._offered(self._served))
 
     async def look_at(self, name: str, override: Override | None) -> ModelEntry:
-        """What there is of one model now, with `override`; raises InvalidInput where it cannot be had."""
+        """What there is of one model now, with `override`.
+
+        Raises InvalidInput where it is nowhere, ModelUnavailable where that cannot be told.
+        """
         if not self._has_looked:
             raise Overloaded("the repository has not been read yet", retry_after_s=1.0)
         async with self._turn:
@@ -73,11 +76,14 @@ class Following:
                     scan_one, self._settings.paths, name, self._previous, override
                 )
             except RepositoryUnreachable as error:
-                log.error("%s", error.text)
-                found = None
+                raise ModelUnavailable(f"{_not_polled(name)}: {error.text}", retry_after_s=5.0) from None
         if found is None:
-            raise InvalidInput(f"failed to load '{name}', failed to poll from model repository")
+            raise InvalidInput(_not_polled(name))
         return found
+
+    def known(self, name: str) -> ModelEntry | None:
+        """What is known of one model without a look."""
+        return self._previous.entries.get(name)
 
     def offered(self, entry: ModelEntry) -> offers.Catalogue:
         """What an entry gives to load; raises InvalidInput where that is nothing."""
@@ -101,6 +107,10 @@ class Following:
 
     def _offered(self, found: Catalogue) -> offers.Catalogue:
         return offers.catalogue_of(found, self._runtimes, self._settings.default_max_batch_size)
+
+
+def _not_polled(name: str) -> str:
+    return f"failed to load '{name}', failed to poll from model repository"
 
 
 def _with(known: Catalogue, name: str, entry: ModelEntry | None) -> Catalogue:

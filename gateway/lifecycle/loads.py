@@ -58,9 +58,15 @@ class Loads:
         override = self._overrides.pop(name, None)
         if override is None:
             return
-        if not (await self._restored(name, None)).offers and override.root:
-            # There was nothing to it but the files that are now removed.
-            self._lifecycle.take(name, Catalogue({}))
+        try:
+            self._following.adopt(name, await self._following.look_at(name, None), None)
+        except InvalidInput:
+            self._following.adopt(name, None, None)
+            if override.root:
+                # There was nothing to it but the files that are now removed.
+                self._lifecycle.take(name, Catalogue({}))
+        except GatewayError as error:
+            log.warning("%s: unloaded; what is left of it the next look will tell: %s", name, error.text)
         await self._remove(override, None)
 
     def close(self) -> None:
@@ -94,28 +100,20 @@ class Loads:
         name, lifecycle = entry.name, self._lifecycle
         catalogue = self._following.offered(entry)
         was_unloaded, was_loaded = lifecycle.is_unloaded(name), lifecycle.is_loaded(name)
+        known = self._following.known(name)
         self._following.adopt(name, entry, override)
         reason = await self._outcome(name, catalogue)
         if not reason:
             return
         log.warning("%s: load failed on request: %s", name, reason)
         if override != before:
-            lifecycle.take(name, await self._restored(name, before))
+            self._following.adopt(name, known, before)
+            lifecycle.take(name, self._following.catalogue(known) if known else Catalogue({}))
         if was_unloaded:
             lifecycle.unload(name)
         elif was_loaded and override != before:
             lifecycle.activate(name)
         raise InvalidInput(f"load failed for model '{name}': {reason}")
-
-    async def _restored(self, name: str, before: Override | None) -> Catalogue:
-        """What there is to offer with the override of before; nothing where that is gone."""
-        try:
-            entry = await self._following.look_at(name, before)
-        except GatewayError:
-            self._following.adopt(name, None, before)
-            return Catalogue({})
-        self._following.adopt(name, entry, before)
-        return self._following.catalogue(entry)
 
     async def _outcome(self, name: str, catalogue: Catalogue) -> str:
         """Loads what `catalogue` has of the model; "" or why that failed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import InvalidInput, Overloaded
+from gateway.core.errors import InvalidInput, ModelUnavailable, Overloaded
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.repository.catalogue import Override
@@ -107,7 +107,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
         (tmp_path / "r").rename(tmp_path / "away")
         with caplog.at_level(logging.ERROR):
             await until(lambda: "what is known goes on being served" in caplog.text)
-        with pytest.raises(InvalidInput, match="failed to poll"):
+        with pytest.raises(ModelUnavailable, match="failed to poll from model repository: repository 'r'"):
             await following.look_at("a", None)
         assert sorted(world.fronts.world) == ["a", "empty"]
         assert caplog.text.count("what is known goes on being served") == 1

@@ -225,6 +225,23 @@ def test_a_model_of_files_alone_is_gone_when_it_is_unloaded(tmp_path: Path, temp
     run(tmp_path, scenario)
 
 
+def test_an_unload_holds_while_the_repository_cannot_be_read(tmp_path: Path, temporary: Path) -> None:
+    async def scenario(made: Repository) -> None:
+        await made.load(config="{}", files=(FILE,))
+        (tmp_path / "models").rename(tmp_path / "away")
+        await made.loads.unload("m")
+        assert made.shown() == []
+        (tmp_path / "away").rename(tmp_path / "models")
+        for _ in range(2):
+            await made.following.follow()
+            assert made.shown() == []
+        assert [(one.version, one.reason) for one in made.loads.index()] == [(1, "unloaded")]
+        await made.load()
+        assert made.shown() == [(1, "ready")]
+
+    run(tmp_path, scenario)
+
+
 async def _refusal(made: Repository, asked: LoadModel) -> str:
     with pytest.raises(InvalidInput) as caught:
         await made.loads.load(asked)
