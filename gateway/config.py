@@ -1,6 +1,7 @@
 """The configuration: every package's settings in one frozen value, from file, environment and flags.
 
-Later sources win: defaults, the TOML file, `GATEWAY_<SECTION>__<KEY>` variables, flags. The field
+Later sources win: defaults, the TOML file, `GATEWAY_<SECTION>__<KEY>` variables (a subsection is one
+more step: `GATEWAY_FRONTENDS__GRPC__ENGINE`), flags. The field
 descriptions are the reference; `gateway serve --help` and errors quote them.
 """
 
@@ -64,7 +65,8 @@ def load(
     Raises ConfigError with every fault at once.
     """
     tree = _from_file(file) if file is not None else {}
-    _merge(tree, _from_environment(os.environ if environment is None else environment))
+    for path, value in _from_environment(os.environ if environment is None else environment):
+        _put(tree, path, value)
     for key, value in (flags or {}).items():
         if value is not None:
             section, _, name = key.partition(".")
@@ -89,14 +91,17 @@ def _from_file(file: Path) -> Tree:
         raise ConfigError([f"{file}: {error}"]) from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> Tree:
-    """GATEWAY_WIRE__MAX_BODY_BYTES=1000 is wire.max_body_bytes; values are JSON, or plain text."""
-    tree: Tree = {}
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[list[str], Any]]:
+    """GATEWAY_WIRE__MAX_BODY_BYTES=1000 is wire.max_body_bytes; values are JSON, or plain text.
+
+    What is set more exactly comes later, and so wins.
+    """
+    found = []
     for name, text in environment.items():
-        section, separator, key = name.removeprefix(_PREFIX).partition("__")
-        if name.startswith(_PREFIX) and separator:
-            tree.setdefault(section.lower(), {})[key.lower()] = _value(text)
-    return tree
+        path = name.removeprefix(_PREFIX).lower().split("__")
+        if name.startswith(_PREFIX) and len(path) > 1:
+            found.append((path, _value(text)))
+    return sorted(found, key=lambda one: len(one[0]))
 
 
 def _value(text: str) -> Any:
@@ -106,12 +111,14 @@ def _value(text: str) -> Any:
         return text
 
 
-def _merge(base: Tree, over: Tree) -> None:
-    for section, values in over.items():
-        if isinstance(base.get(section), dict):
-            base[section].update(values)
-        else:
-            base[section] = values
+def _put(tree: Tree, path: list[str], value: Any) -> None:
+    """Sets what `path` leads to; leaves a section that is none as it is, for validation to find."""
+    section = tree
+    for step in path[:-1]:
+        section = section.setdefault(step, {})
+        if not isinstance(section, dict):
+            return
+    section[path[-1]] = value
 
 
 def _fault(detail: ErrorDetails) -> str:

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
@@ -61,6 +62,9 @@ from gateway.workers.messages import Load
 from gateway.workers.parentage import die_with_parent, name_process
 from gateway.workers.standby import StandbyLink
 
+if TYPE_CHECKING:
+    from gateway.frontends.v2_grpc.grpcio.listener import GrpcioListener
+
 log = logging.getLogger("gateway.front")
 
 # Deadlines are kept to within this; a sweep of an idle front costs under a microsecond.
@@ -89,10 +93,10 @@ class Front:
         self._asks = Asks(channel.send, monotonic_s)
         control = Repository(self._asks) if config.server.insecure_dev else NoControl()
         self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control)
-        context = server_context(config.tls) if config.tls is not None else None
-        self._listeners = {
-            name: Listener(self._protocols, config.wire, monotonic_s, ssl=context, body_memory=self._arena)
-            for name in ("http", "grpc")
+        self._context = server_context(config.tls) if config.tls is not None else None
+        self._listeners: dict[str, Listener | GrpcioListener] = {
+            "http": self._make_listener(),
+            "grpc": self._make_grpc_listener(),
         }
 
     # ---- life -----------------------------------------------------------------------------------
@@ -103,7 +107,11 @@ class Front:
         reuse_port = server.fronts != 1
         ports = {}
         for name, port in (("http", server.http_port), ("grpc", server.grpc_port)):
-            _, ports[name] = await self._listeners[name].start(server.host, port, reuse_port=reuse_port)
+            try:
+                _, ports[name] = await self._listeners[name].start(server.host, port, reuse_port=reuse_port)
+            except OSError as error:
+                log.error("cannot listen on %s port %d: %s", server.host, port, error.strerror)
+                raise
         self._tell(Listening(ports))
         # What start-up made stays for good: not looking at it again makes a collection three times
         # shorter, and a threshold above one turn's garbage keeps it out of single requests.
@@ -183,6 +191,21 @@ class Front:
         self._channel.send(message)
 
     # ---- parts ----------------------------------------------------------------------------------
+
+    def _make_listener(self) -> Listener:
+        return Listener(
+            self._protocols, self._config.wire, monotonic_s, ssl=self._context, body_memory=self._arena
+        )
+
+    def _make_grpc_listener(self) -> Listener | GrpcioListener:
+        config = self._config
+        if config.frontends.grpc.engine == "native":
+            return self._make_listener()
+        from gateway.frontends.v2_grpc.grpcio.listener import GrpcioListener  # 12 MB, for those who want it
+
+        return GrpcioListener(
+            self._protocols, config.frontends.grpc, config.wire, tls=config.tls, body_memory=self._arena
+        )
 
     def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
         return ModelQueue(spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events)

@@ -38,6 +38,28 @@ def test_text_and_json_values_of_the_environment() -> None:
     assert config.server.insecure_dev is True
 
 
+def test_subsections_of_the_environment_leave_their_neighbours_alone(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("[frontends.grpc]\nmax_inflation = 7\n[frontends.rest]\nmax_inflation = 8\n")
+    config = load(
+        file,
+        {
+            "GATEWAY_FRONTENDS__GRPC__ENGINE": "grpcio",
+            "GATEWAY_FRONTENDS__REST__MAX_INFLATION": "9",
+            "GATEWAY_FRONTENDS__REST": '{"max_inflation": 6, "compress_min_bytes": 5}',
+        },
+    ).frontends
+    assert (config.grpc.engine, config.grpc.max_inflation) == ("grpcio", 7)
+    assert (config.rest.max_inflation, config.rest.compress_min_bytes) == (9, 5)
+
+
+def test_a_section_that_is_none_is_a_fault_whatever_the_environment_adds(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("wire = 3\n")
+    with pytest.raises(ConfigError, match="wire = 3"):
+        load(file, {"GATEWAY_WIRE__MAX_HEADERS": "11"})
+
+
 @pytest.mark.parametrize(
     ("tree", "words"),
     [
@@ -53,6 +75,10 @@ def test_text_and_json_values_of_the_environment() -> None:
         ({"server": {"http_port": 8001}}, ["must differ"]),
         ({"server": {"http_port": 70_000}}, ["server.http_port = 70000", "at most 65535"]),
         ({"repository": {"paths": []}}, ["repository.paths"]),
+        (
+            {"frontends": {"grpc": {"engine": "envoy"}}},
+            ["frontends.grpc.engine = 'envoy'", "'native' or 'grpcio'"],
+        ),
         ({"scheduling": {"batches_in_flight": 0}}, ["at least 1 and at most 16"]),
     ],
 )

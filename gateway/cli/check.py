@@ -33,5 +33,8 @@ def problems(catalogue: Catalogue) -> Iterable[str]:
             yield f"{entry.name}: {entry.broken}"
         for refused in entry.refused:
             yield f"{entry.name}/{refused.version}: {refused.reason}"
+        for label, version in entry.config.labels.items():
+            if entry.versions and entry.find(version) is None:
+                yield f"{entry.name}: label '{label}' names version {version}, which is not served"
     for ignored in catalogue.ignored:
         yield f"{ignored.name}: ignored, {ignored.reason}"

@@ -34,13 +34,19 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
     platforms = sorted({version.platform for version in entry.versions})
     return (
         entry.name,
-        " ".join(str(version.version) for version in entry.versions),
+        " ".join(_version(entry, version.version) for version in entry.versions),
         " ".join(platforms),
         str(config.max_batch_size) if config.is_max_batch_known else "from the model",
         _tensors(config.inputs),
         _tensors(config.outputs),
         entry.broken or "loads when called",
     )
+
+
+def _version(entry: ModelEntry, version: int) -> str:
+    """The number, with the labels that name it."""
+    labels = [label for label, named in entry.config.labels.items() if named == version]
+    return f"{version} ({', '.join(labels)})" if labels else str(version)
 
 
 def _tensors(specs: tuple[TensorSpec, ...]) -> str:

@@ -18,21 +18,34 @@ VersionState = Literal["absent", "loading", "ready", "failed"]
 
 
 class VersionView(msgspec.Struct, frozen=True):
-    """One served version as the fronts must see it. `spec` is None until config or a worker told it."""
+    """One served version as the fronts must see it. `spec` is None until config or a worker told it.
+
+    `config` is its config.pbtxt as a serialised ModelConfig, b"" without one. `is_shared`: config and
+    the spec's class labels are left out here, for they are the ModelView's (see control.views).
+    """
 
     version: int
     state: VersionState
     spec: ModelSpec | None = None
     reason: str = ""
     retry_in_s: float = 0.0
+    config: bytes = b""
+    is_shared: bool = False
 
 
 class ModelView(msgspec.Struct, frozen=True):
-    """One model as the fronts must see it, versions ascending; `broken`: why it cannot be served at all."""
+    """One model as the fronts must see it, versions ascending; `broken`: why it cannot be served at all.
+
+    `labels` name versions, served or not. `config` and `class_labels` are those of all versions that
+    share them.
+    """
 
     name: str
     versions: tuple[VersionView, ...]
     broken: str = ""
+    labels: Mapping[str, int] = {}
+    config: bytes = b""
+    class_labels: Mapping[str, tuple[str, ...]] = {}
 
 
 # ---- controller to front ------------------------------------------------------------------------

@@ -36,12 +36,13 @@ class RequestedOutput(msgspec.Struct, frozen=True):
 class InferRequest(msgspec.Struct, frozen=True):
     """One inference, whatever protocol it came by.
 
-    `version` 0 is the latest ready one. `outputs` empty asks for all. `deadline` is on the clock's
-    monotonic scale, seconds; inf where the caller set none. `protocol` is a bounded label.
+    `version` 0 is the latest ready one, a text a label. `outputs` empty asks for all. `deadline` is
+    on the clock's monotonic scale, seconds; inf where the caller set none. `protocol` is a bounded
+    label.
     """
 
     model: str
-    version: int
+    version: int | str
     inputs: tuple[Tensor, ...]
     id: str = ""
     outputs: tuple[RequestedOutput, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from gateway.core.tensor import TensorSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MAX_VERSION = (1 << 63) - 1
+# A letter first: never taken for a number.
+LABEL = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 class ModelKey(msgspec.Struct, frozen=True, order=True):
@@ -24,23 +27,44 @@ class ModelKey(msgspec.Struct, frozen=True, order=True):
         return f"{self.name}/{self.version}"
 
 
+class QueuePolicy(msgspec.Struct, frozen=True):
+    """How long and how many may wait; 0 is no limit for either.
+
+    `timeout_action` says what becomes of a request that has waited for `default_timeout_s`: refused,
+    or moved behind all others. With `allow_timeout_override` a request may ask for less.
+    """
+
+    timeout_action: Literal["reject", "delay"] = "reject"
+    default_timeout_s: float = 0.0
+    allow_timeout_override: bool = False
+    max_queue_size: int = 0
+
+
 class BatchPolicy(msgspec.Struct, frozen=True):
     """When rows wait for one another; a policy on a model with `max_batch_size` 0 means nothing.
 
     `enabled` False runs each request alone. `max_queue_delay_s` 0 sends whatever is there as soon as
-    an instance can take it.
+    an instance can take it. `priority_levels` 0 is one queue for all; else level 1 comes first, and a
+    request that names none has `default_priority_level`. `priority_policies` are (level, policy),
+    levels ascending; all other levels have `queue_policy`.
     """
 
     enabled: bool = True
     preferred_sizes: tuple[int, ...] = ()
     max_queue_delay_s: float = 0.0
+    preserve_ordering: bool = False
+    priority_levels: int = 0
+    default_priority_level: int = 0
+    queue_policy: QueuePolicy = QueuePolicy()
+    priority_policies: tuple[tuple[int, QueuePolicy], ...] = ()
 
 
 class ModelSpec(msgspec.Struct, frozen=True):
     """Everything the data plane must know to check, batch and place a request.
 
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
-    in front of `TensorSpec.shape`, of 1..max_batch_size rows.
+    in front of `TensorSpec.shape`, of 1..max_batch_size rows. `class_labels` are, by output, the
+    names of its classes in order; a worker is not told of them.
     """
 
     name: str
@@ -53,6 +77,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     batching: BatchPolicy = BatchPolicy()
     instances: int = 1
     isolation: Literal["process", "inline"] = "process"
+    class_labels: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def key(self) -> ModelKey:
@@ -66,10 +91,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def parse_version(text: str) -> int:
-    """The version a caller named, 0 for "" (the latest); raises InvalidInput for anything else."""
+def parse_version(text: str) -> int | str:
+    """The version or label a caller named, 0 for "" (the latest); raises InvalidInput for anything else."""
     if text == "":
         return 0
+    if LABEL.fullmatch(text):
+        return text
     if not (text.isascii() and text.isdigit() and len(text) <= 19) or not 0 < int(text) <= MAX_VERSION:
-        raise InvalidInput("a model version is an integral value > 0")
+        raise InvalidInput("a model version is an integral value > 0, or a label that begins with a letter")
     return int(text)

@@ -24,12 +24,14 @@ class TensorSpec(msgspec.Struct, frozen=True):
     """What a model says of one input or output; `shape` has -1 for free dimensions.
 
     `shape` leaves the batch axis out when the model batches (`ModelSpec.max_batch_size` > 0), as
-    config.pbtxt does.
+    config.pbtxt does. `reshape` is the shape that the engine wants where it is not the caller's: as
+    many elements, free dimensions in the same order.
     """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
+    reshape: tuple[int, ...] | None = None
 
 
 class Tensor(msgspec.Struct, frozen=True, gc=False):

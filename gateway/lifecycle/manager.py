@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.control.messages import ModelView
 from gateway.control.questions import IndexEntry
+from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
 from gateway.lifecycle.means import Means
@@ -52,6 +53,7 @@ class Lifecycle:
         self._models: dict[str, dict[int, Version]] = {}
         self._is_published = False
         self._broken: dict[str, str] = {}
+        self._labels: dict[str, Mapping[str, int]] = {}
         # What the repository has of each model that was unloaded: nothing of it is served until it is loaded.
         self._unloaded: dict[str, Catalogue] = {}
         # Loads that somebody waits for, by model.
@@ -77,10 +79,12 @@ class Lifecycle:
         self._doubted = belief.doubted
         old, self._broken = self._broken, dict(catalogue.broken)
         # A set, so that whatever changes below is published once.
-        dirty = {name for name in old.keys() | self._broken.keys() if old.get(name) != self._broken.get(name)}
+        labels = self._keeping_labels(catalogue)
+        dirty = _differing(old, self._broken) | _differing(self._labels, labels)
         dirty |= {
             name for name, mine in unloaded.items() if _is_there(mine) != _is_there(self._unloaded[name])
         }
+        self._labels = labels
         self._dirty = dirty
         for key in belief.gone:
             dirty.add(key.name)
@@ -196,6 +200,8 @@ class Lifecycle:
         self._unloaded.pop(name, None)
         self._broken.pop(name, None)
         self._broken.update(catalogue.broken)
+        self._labels.pop(name, None)
+        self._labels.update(catalogue.labels)
         for version in tuple(self._models.get(name, {}).values()):
             offer = catalogue.offers.get(version.key)
             if offer is None or offer.fingerprint != version.offered.fingerprint:
@@ -231,6 +237,12 @@ class Lifecycle:
         for key in kept:
             log.warning("%s: goes on as it was loaded: %s", key, catalogue.broken[key.name])
         return frozenset(catalogue.offers) | kept
+
+    def _keeping_labels(self, catalogue: Catalogue) -> dict[str, Mapping[str, int]]:
+        """The labels told, and the old ones of models that are not offered now and may serve on."""
+        offered = {key.name for key in catalogue.offers}
+        kept = {name: labels for name, labels in self._labels.items() if name in self._models}
+        return {name: labels for name, labels in kept.items() if name not in offered} | {**catalogue.labels}
 
     def _on_change(self, version: Version) -> None:
         if version.is_over:
@@ -273,7 +285,12 @@ class Lifecycle:
         views = [version.view(now) for _, version in versions_by_number]
         versions = tuple(view for view in views if view is not None)
         broken = "" if versions else self._broken.get(name, "")
-        return ModelView(name, versions, broken) if versions or broken else None
+        labels = self._labels.get(name, {}) if versions else {}
+        return shared(ModelView(name, versions, broken, labels)) if versions or broken else None
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 def _set_apart(
@@ -290,7 +307,9 @@ def _set_apart(
     apart = {
         name: Catalogue(mine, {name: broken[name]} if name in broken else {}) for name, mine in offers.items()
     }
-    return Catalogue(rest, {name: reason for name, reason in broken.items() if name not in apart}), apart
+    faults = {name: reason for name, reason in broken.items() if name not in apart}
+    labels = {name: labels for name, labels in catalogue.labels.items() if name not in apart}
+    return Catalogue(rest, faults, labels), apart
 
 
 def _is_there(mine: Catalogue) -> bool:

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
 from gateway.workers.messages import Load
 
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
-RUNTIMES: Mapping[str, str] = {"onnxruntime": "gateway.runtimes.onnx:OnnxRuntime"}
+RUNTIMES: Mapping[str, str] = {
+    "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
+    "pytorch": "gateway.runtimes.torch:TorchRuntime",
+    "python": "gateway.runtimes.python:PythonRuntime",
+}
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
 
@@ -21,7 +26,8 @@ class Offer(msgspec.Struct, frozen=True):
     """One version that could be loaded: from where, by which engine, and what is known of it already.
 
     `fingerprint` changes when its files or its configuration do. `spec` may lack inputs, outputs and
-    (`max_batch_known` False) the batch size: a worker then reads them from the file.
+    (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
+    configuration as written, for whoever asks: what of it matters for loading stands in the rest.
     """
 
     spec: ModelSpec
@@ -31,6 +37,8 @@ class Offer(msgspec.Struct, frozen=True):
     max_batch_known: bool = False
     default_max_batch_size: int = 64
     options: Mapping[str, str] = {}
+    warmup: tuple[Warmup, ...] = ()
+    config: bytes = b""
 
     @property
     def key(self) -> ModelKey:
@@ -38,10 +46,14 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """All that a repository offers at one look; `broken`: models it has and cannot offer, and why."""
+    """All that a repository offers at one look; `broken`: models it has and cannot offer, and why.
+
+    `labels` are, by model, names for its versions; a model without any is not in it.
+    """
 
     offers: Mapping[ModelKey, Offer]
     broken: Mapping[str, str] = {}
+    labels: Mapping[str, Mapping[str, int]] = {}
 
 
 def order(offer: Offer) -> Load:
@@ -49,18 +61,27 @@ def order(offer: Offer) -> Load:
     return Load(
         offer.runtime,
         offer.path,
-        offer.spec,
+        _without_labels(offer.spec),
         offer.max_batch_known,
         offer.default_max_batch_size,
         offer.options,
+        offer.warmup,
     )
 
 
 def inline_load(offer: Offer, spec: ModelSpec) -> bytes:
-    """What a front is told of a model it runs itself, in msgpack; b"" where a worker runs it."""
+    """What a front is told of a model it runs itself, in msgpack; b"" where a worker runs it.
+
+    Without the warm-up, which its worker has been through: in the front it would hold up every request.
+    """
     if spec.isolation != "inline":
         return b""
-    return _encode(msgspec.structs.replace(order(offer), spec=spec, max_batch_known=True))
+    load = msgspec.structs.replace(order(offer), spec=_without_labels(spec), max_batch_known=True, warmup=())
+    return _encode(load)
+
+
+def _without_labels(spec: ModelSpec) -> ModelSpec:
+    return msgspec.structs.replace(spec, class_labels={}) if spec.class_labels else spec
 
 
 def known_spec(offer: Offer) -> ModelSpec | None:
@@ -98,7 +119,8 @@ def catalogue_of(
         for one in entry.versions:
             offer = _offer(entry, one, runtimes[one.backend], default_max_batch_size)
             offers[offer.key] = offer
-    return Catalogue(offers, broken)
+    labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
+    return Catalogue(offers, broken, labels)
 
 
 def _offer(
@@ -106,7 +128,11 @@ def _offer(
 ) -> Offer:
     draft = repository.to_spec(entry, one.version)
     options = {**entry.config.options, "default_model_filename": one.runtime_file}
-    configured = _encode((draft.spec, draft.max_batch_known, options, runtime))
+    warmup = _with_paths(entry.config.warmup, entry.beside.warmup_paths)
+    configured = _encode((
+        *(draft.spec, draft.max_batch_known, options, runtime),
+        *((warmup, entry.beside.fingerprint) if warmup else ()),
+    ))
     return Offer(
         spec=draft.spec,
         path=one.path,
@@ -115,4 +141,19 @@ def _offer(
         max_batch_known=draft.max_batch_known,
         default_max_batch_size=default_max_batch_size,
         options=options,
+        warmup=warmup,
+        config=entry.config.written,
+    )
+
+
+def _with_paths(samples: tuple[Warmup, ...], paths: Mapping[str, str]) -> tuple[Warmup, ...]:
+    return tuple(
+        msgspec.structs.replace(
+            sample,
+            inputs=tuple(
+                msgspec.structs.replace(one, file=paths[one.file]) if one.file else one
+                for one in sample.inputs
+            ),
+        )
+        for sample in samples
     )

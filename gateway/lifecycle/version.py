@@ -112,8 +112,10 @@ class Version:
                 shown = "ready"
             case State.FAILED:
                 retry_in_s = max(0.0, self._retry_at - now)
-                return VersionView(self.key.version, "failed", self._spec, self._reason, retry_in_s)
-        return VersionView(self.key.version, shown, self._spec)
+                return VersionView(
+                    self.key.version, "failed", self._spec, self._reason, retry_in_s, self._offer.config
+                )
+        return VersionView(self.key.version, shown, self._spec, config=self._offer.config)
 
     def indexed(self) -> IndexEntry:
         """Where it is, in the words of the model repository extension."""
@@ -151,6 +153,9 @@ class Version:
         """The repository has it, as `offer` says; a served version does not change any more."""
         self.is_withdrawn = False
         if offer.fingerprint == self._offer.fingerprint:
+            if offer.config != self._offer.config:  # words that mean nothing to what serves
+                self._offer = offer
+                self._on_change(self)
             return
         if self.is_loaded:
             self._refuse_change(offer)

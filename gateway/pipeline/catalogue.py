@@ -8,9 +8,10 @@ latest wakes it, and it takes over once it is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.control.messages import ModelView, Snapshot, VersionView
+from gateway.control.views import unshared
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.pipeline.cold import ColdWaiters
 from gateway.scheduling.queue import ModelQueue
@@ -50,8 +51,9 @@ class Catalogue:
         self._cold_wait_s = cold_wait_s
         self._models: dict[str, dict[int, VersionSlot]] = {}
         self._broken: dict[str, str] = {}
-        self._routes: dict[tuple[str, int], VersionSlot] = {}
-        self._routed: dict[str, list[int]] = {}  # the versions of each model in _routes
+        self._labels: dict[str, Mapping[str, int]] = {}
+        self._routes: dict[tuple[str, int | str], VersionSlot] = {}
+        self._routed: dict[str, list[int | str]] = {}  # the versions and labels of each model in _routes
         self.route = self._routes.get
         self.number = 0
         self.is_complete = False
@@ -64,9 +66,10 @@ class Catalogue:
         for name in snapshot.removed:
             gone += self._models.pop(name, {}).values()
             self._broken.pop(name, None)
+            self._labels.pop(name, None)
             self._forget_routes(name)
         for view in snapshot.changed:
-            kept, lost = self._merge(view, now)
+            kept, lost = self._merge(unshared(view), now)
             changed += kept
             gone += lost
             self.resolve(view.name, now)
@@ -87,6 +90,7 @@ class Catalogue:
             slots[version.version] = slot
         self._models[view.name] = slots
         self._broken[view.name] = view.broken
+        self._labels[view.name] = view.labels
         return list(slots.values()), [slot for number, slot in known.items() if number not in slots]
 
     def resolve(self, name: str, now: float) -> None:
@@ -99,7 +103,10 @@ class Catalogue:
         latest = _latest(slots, now)
         if latest is not None:
             self._routes[name, 0] = latest
-            self._routed[name] = [0, *slots]
+            named = {label: slots[number] for label, number in self.labels(name).items() if number in slots}
+            for label, slot in named.items():
+                self._routes[name, label] = slot
+            self._routed[name] = [0, *slots, *named]
 
     def _forget_routes(self, name: str) -> None:
         for version in self._routed.pop(name, ()):
@@ -112,6 +119,10 @@ class Catalogue:
     def broken(self, name: str) -> str:
         """Why a known model has nothing to serve, or ""."""
         return self._broken.get(name, "")
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """The labels of a model and the versions they name, served or not."""
+        return self._labels.get(name, {})
 
     def versions(self, name: str) -> tuple[int, ...]:
         """The served versions, ascending."""

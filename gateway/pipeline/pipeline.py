@@ -52,6 +52,8 @@ class Pipeline:
         pending = Pending(request, done, self._closed, now, deadline)
         slot = self._route((request.model, request.version))
         if slot is None:
+            if isinstance(request.version, int):
+                pending.version = request.version
             pending.fail(self._unknown(request.model, request.version))
             return None
         pending.version = slot.key.version
@@ -96,11 +98,13 @@ class Pipeline:
                 retry_after_s=max(slot.retry_at - now, 1.0),
             )
 
-    def _unknown(self, model: str, version: int) -> GatewayError:
+    def _unknown(self, model: str, version: int | str) -> GatewayError:
         broken = self._catalogue.broken(model)
         if broken:
             return ModelUnavailable(f"model '{model}' cannot be served: {broken}", retry_after_s=30.0)
-        if version:
+        if isinstance(version, str) and self._catalogue.knows(model):
+            return _unknown_label(model, version, self._catalogue.labels(model).get(version))
+        if version and not isinstance(version, str):
             return ModelNotFound(f"Request for unknown model: '{model}' version {version} is not found")
         if self._catalogue.knows(model):
             return ModelNotFound(f"Request for unknown model: '{model}' has no available versions")
@@ -132,28 +136,28 @@ class Pipeline:
 
     # ---- what is there --------------------------------------------------------------------------
 
-    def describe(self, model: str, version: int, described: Described) -> None:
+    def describe(self, model: str, version: int | str, described: Described) -> None:
         """Tells a model's signature; see InferenceService."""
         slot = self._route((model, version))
         if slot is None:
             described(self._unknown(model, version))
             return
         if slot.spec is not None and slot.spec.inputs:
-            described(self._description(slot.spec))
+            described(self._description(slot))
             return
         now = self._clock()
         asking = _Asking(described, now + self._default_timeout_s)
         try:
             self._refuse_failing(slot, now)
-            slot.waiters.add(asking, lambda: asking.tell(self._description(_known(slot))), now)
+            slot.waiters.add(asking, lambda: asking.tell(self._description(slot)), now)
         except GatewayError as error:
             asking.fail(error)
             return
         self._busy.add(slot)
         self._ask_for(slot)
 
-    def _description(self, spec: ModelSpec) -> ModelDescription:
-        return ModelDescription(spec, self._catalogue.versions(spec.name))
+    def _description(self, slot: VersionSlot) -> ModelDescription:
+        return ModelDescription(_known(slot), self._catalogue.versions(slot.key.name), slot.view.config)
 
     def is_live(self) -> bool:
         """True: whoever runs this can answer."""
@@ -163,7 +167,7 @@ class Pipeline:
         """True from the first complete snapshot until the drain."""
         return self._catalogue.is_complete and not self._is_draining
 
-    def is_model_ready(self, model: str, version: int) -> bool:
+    def is_model_ready(self, model: str, version: int | str) -> bool:
         """True if a request could be answered, be it after a load; raises ModelNotFound."""
         slot = self._route((model, version))
         if slot is None:
@@ -213,6 +217,14 @@ class _Asking:
     def fail(self, error: GatewayError) -> None:
         self.is_open = False
         self._described(error)
+
+
+def _unknown_label(model: str, label: str, version: int | None) -> ModelNotFound:
+    if version is None:
+        return ModelNotFound(f"Request for unknown model: '{model}' has no label '{label}'")
+    return ModelNotFound(
+        f"Request for unknown model: '{model}' version {version}, which label '{label}' names, is not found"
+    )
 
 
 def _known(slot: VersionSlot) -> ModelSpec:

@@ -13,10 +13,14 @@ from gateway.core.model import ModelSpec
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
-    """A model as its metadata tells it: the signature of the version asked for, and all versions served."""
+    """A model as its metadata tells it: the signature of the version asked for, and all versions served.
+
+    `config` is what its config.pbtxt says, for repository.normalised.
+    """
 
     spec: ModelSpec
     versions: tuple[int, ...]
+    config: bytes = b""
 
 
 Described = Callable[[ModelDescription | GatewayError], None]
@@ -34,7 +38,7 @@ class InferenceService(Protocol):
     def refused(self, protocol: str, error: GatewayError) -> None:
         """Must be told of a request that was not understood, so that it leaves a record too."""
 
-    def describe(self, model: str, version: int, described: Described) -> None:
+    def describe(self, model: str, version: int | str, described: Described) -> None:
         """Tells a model's signature, loading it where only a worker can know; `version` 0 = latest."""
 
     def is_live(self) -> bool:
@@ -43,5 +47,5 @@ class InferenceService(Protocol):
     def is_ready(self) -> bool:
         """True while new requests are welcome: false before the first snapshot and in a drain."""
 
-    def is_model_ready(self, model: str, version: int) -> bool:
+    def is_model_ready(self, model: str, version: int | str) -> bool:
         """True if a request for it could be answered, loaded or not; raises ModelNotFound."""

@@ -1,7 +1,9 @@
 """Where models come from: folders in Triton's layout, config.pbtxt, versions, and what has changed.
 
 catalogue   the values: a model's entry, its versions, its configuration, all models together
-pbtxt       config.pbtxt to a PartialConfig; what is not honoured is refused by name
+pbtxt       config.pbtxt to a PartialConfig; what is not honoured is refused by name (refusal), with
+            tensors, dynamic_batching, warmup, options for its parts | beside: the files that it names
+normalised  a PartialConfig and what a worker found to the one complete ModelConfig of a version
 formats     which engine a model file is for | versions: which version folders are served
 folder      reading a folder that may hold links, devices and half a file
 json_config a load's own configuration | staging: a load's own files

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.core.warmup import Warmup
+from gateway.repository.options import Isolation
 from gateway.repository.versions import Latest, VersionPolicy
-
-Isolation = Literal["process", "inline"]
 
 
 class PartialConfig(msgspec.Struct, frozen=True):
@@ -19,6 +19,9 @@ class PartialConfig(msgspec.Struct, frozen=True):
 
     Empty `inputs` or `outputs`, platform, backend and file name are left to the model file;
     `isolation` None to the gateway's own default. `options` are the engine's, by Triton's keys.
+    `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
+    lie beside config.pbtxt and are found by `beside`. `written` is the file as a serialised
+    ModelConfig, b"" without one.
     """
 
     platform: str = ""
@@ -32,6 +35,10 @@ class PartialConfig(msgspec.Struct, frozen=True):
     model_filename: str = ""
     options: Mapping[str, str] = {}
     isolation: Isolation | None = None
+    labels: Mapping[str, int] = {}
+    label_files: Mapping[str, str] = {}
+    warmup: tuple[Warmup, ...] = ()
+    written: bytes = b""
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -39,12 +46,28 @@ class PartialConfig(msgspec.Struct, frozen=True):
         return self.max_batch_size > 0 or bool(self.inputs)
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What the files that a configuration names add to it.
+
+    `class_labels` by output, in the order of the classes; `warmup_paths` by name of the file, for the
+    worker alone; `fingerprint` changes with the warm-up files.
+    """
+
+    class_labels: Mapping[str, tuple[str, ...]] = {}
+    warmup_paths: Mapping[str, str] = {}
+    fingerprint: str = ""
+
+
 class ConfigFile(msgspec.Struct, frozen=True):
-    """A config.pbtxt as it was read; `fingerprint` is empty without one, `problem` where it is sound."""
+    """A config.pbtxt as it was read; `problem` is empty where it is sound.
+
+    `fingerprint` is empty without a file, and where the file must be read again at the next look.
+    """
 
     fingerprint: str = ""
     config: PartialConfig = PartialConfig()
     problem: str = ""
+    beside: Beside = Beside()
 
 
 class VersionEntry(msgspec.Struct, frozen=True):
@@ -84,6 +107,10 @@ class ModelEntry(msgspec.Struct, frozen=True):
     @property
     def config(self) -> PartialConfig:
         return self.config_file.config
+
+    @property
+    def beside(self) -> Beside:
+        return self.config_file.beside
 
     def find(self, version: int) -> VersionEntry | None:
         """The served version of that number, or None."""
@@ -138,5 +165,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         batching=config.batching,
         instances=config.instances,
         isolation=config.isolation or default_isolation,
+        class_labels=entry.beside.class_labels,
     )
     return SpecDraft(spec, config.is_max_batch_known)

@@ -6,14 +6,25 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """One kind of model file; `file_name` is what it is called where config.pbtxt does not say."""
+    """One kind of model file; `file_name` is what it is called where config.pbtxt does not say.
+
+    `carries_code`: loading it runs what it says with the worker's rights. A repository on the
+    operator's own disk is trusted with that; whatever else files may come from must ask.
+    """
 
     platform: str
     backend: str
     file_name: str
+    carries_code: bool = False
 
 
-FORMATS: tuple[Format, ...] = (Format("onnxruntime_onnx", "onnxruntime", "model.onnx"),)
+# In the order they are looked for in a folder that has several: code comes last.
+FORMATS: tuple[Format, ...] = (
+    Format("onnxruntime_onnx", "onnxruntime", "model.onnx"),
+    Format("pytorch_libtorch", "pytorch", "model.pt", carries_code=True),
+    Format("pytorch_libtorch", "pytorch", "model.pt2", carries_code=True),
+    Format("python", "python", "model.py", carries_code=True),
+)
 
 
 def matching(platform: str, backend: str) -> tuple[Format, ...]:

@@ -53,11 +53,12 @@ def diff(old: Catalogue, new: Catalogue) -> Changes:
 
 
 def _means_the_same(old: ModelEntry, new: ModelEntry) -> bool:
-    return (old.versions, old.refused, old.broken, old.config) == (
+    return (old.versions, old.refused, old.broken, old.config, old.beside) == (
         new.versions,
         new.refused,
         new.broken,
         new.config,
+        new.beside,
     )
 
 
@@ -66,8 +67,11 @@ def diff_versions(old: ModelEntry, new: ModelEntry) -> VersionChanges:
     before = {entry.version: entry for entry in old.versions}
     after = {entry.version: entry for entry in new.versions}
     both = sorted(before.keys() & after.keys())
-    # Which versions are served is no property of any one of them.
-    same_config = msgspec.structs.replace(old.config, version_policy=new.config.version_policy) == new.config
+    # Which versions are served and what they are called is no property of any one of them.
+    told = new.config
+    same_config = old.beside == new.beside and told == msgspec.structs.replace(
+        old.config, version_policy=told.version_policy, labels=told.labels, written=told.written
+    )
     return VersionChanges(
         added=tuple(after[version] for version in sorted(after.keys() - before.keys())),
         rewritten=tuple(

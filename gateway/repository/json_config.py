@@ -11,6 +11,7 @@ from google.protobuf import json_format, text_format
 from gateway.core.errors import InvalidInput
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository import pbtxt
+from gateway.repository.refusal import ConfigRefused
 
 # The schema is five messages deep; only nonsense nests deeper.
 _MAX_DEPTH = 20
@@ -30,7 +31,7 @@ def to_pbtxt(text: str, model: str) -> bytes:
     data = text_format.MessageToString(message).encode()
     try:
         pbtxt.parse(data, model)
-    except pbtxt.ConfigRefused as error:
+    except ConfigRefused as error:
         raise InvalidInput(error.text.replace("config.pbtxt", "config", 1)) from None
     return data
 

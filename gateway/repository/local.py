@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
 from gateway.core.errors import InvalidInput
 from gateway.core.model import check_name
 from gateway.repository import pbtxt
+from gateway.repository.beside import read_beside
 from gateway.repository.catalogue import (
     Catalogue,
     ConfigFile,
@@ -37,6 +40,7 @@ from gateway.repository.folder import (
 )
 from gateway.repository.formats import Format, matching
 from gateway.repository.index import merge, refuse_clashes
+from gateway.repository.refusal import ConfigRefused
 from gateway.repository.versions import Specific, parse_folder, select
 
 CONFIG_NAME = "config.pbtxt"
@@ -147,12 +151,15 @@ def _read_config(folder: str, name: str, root: str, known: ConfigFile, given: by
     if data is None:
         return ConfigFile()
     mark = fingerprint(data)
-    if mark == known.fingerprint:
-        return known
     try:
-        return ConfigFile(mark, pbtxt.parse(data, name))
-    except pbtxt.ConfigRefused as error:
+        read = known if mark == known.fingerprint else ConfigFile(mark, pbtxt.parse(data, name))
+    except ConfigRefused as error:
         return ConfigFile(mark, PartialConfig(), error.text)
+    try:
+        beside = read_beside(folder, root, read.config)
+    except ConfigRefused as error:
+        return ConfigFile("", PartialConfig(), error.text)
+    return read if beside == read.beside else msgspec.structs.replace(read, beside=beside)
 
 
 def _read_version(
@@ -181,9 +188,11 @@ def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Fo
         if file in stamps:
             if not stamps[file].size_bytes:
                 raise FolderRefused(f"'{file}' is empty")
+            if candidate.carries_code and config.isolation == "inline":
+                raise FolderRefused(f"'{file}' is code and never runs in a front: gateway.isolation inline")
             return candidate, file
-    names = [config.model_filename or candidate.file_name for candidate in formats]
-    raise FolderRefused(f"there is no '{' or '.join(dict.fromkeys(names))}' in it")
+    names = [f"'{config.model_filename or candidate.file_name}'" for candidate in formats]
+    raise FolderRefused(f"there is no {' or '.join(dict.fromkeys(names))} in it")
 
 
 def _choose(name: str, config_file: ConfigFile, found: list[VersionEntry | RefusedVersion]) -> ModelEntry:

@@ -10,31 +10,27 @@ file of 1 MiB found takes about two seconds, once per change of the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from gateway.core.dtypes import BY_NAME, DType
-from gateway.core.errors import InvalidInput
-from gateway.core.model import MAX_VERSION, BatchPolicy
-from gateway.core.tensor import MAX_RANK, TensorSpec, element_count
+from gateway.core.model import MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.catalogue import Isolation, PartialConfig
+from gateway.repository.catalogue import PartialConfig
+from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.formats import FORMATS, matching
+from gateway.repository.options import read_isolation, read_labels, read_options
+from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
+from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
+from gateway.repository.warmup import read_warmup
 
 MAX_CONFIG_BYTES = 1 << 20
-MAX_TENSORS = 1024
-MAX_NAME = 1024
 MAX_BATCH = 1 << 20
-MAX_QUEUE_DELAY_US = 60_000_000
 # Each is a process with a copy of the model.
 MAX_INSTANCES = 64
-MAX_THREADS = 256
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # protobuf says "<line>:<column> : '<the line>': <what is wrong>", the quotation not always.
 _PARSE_ERROR = re.compile(r"\d+:\d+ : (?:'.*': )?(.*)", re.DOTALL)
 
@@ -42,47 +38,62 @@ _PARSE_ERROR = re.compile(r"\d+:\d+ : (?:'.*': )?(.*)", re.DOTALL)
 _HONOURED: Mapping[str, frozenset[str]] = {
     "ModelConfig": frozenset({
         *("name", "platform", "backend", "version_policy", "max_batch_size", "input", "output"),
-        *("dynamic_batching", "instance_group", "default_model_filename", "parameters"),
+        *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "optimization"),
+        *("model_warmup", "model_transaction_policy", "response_cache"),
     }),
-    "ModelInput": frozenset({"name", "data_type", "dims", "reshape"}),
-    "ModelOutput": frozenset({"name", "data_type", "dims", "reshape"}),
-    "ModelDynamicBatching": frozenset({"preferred_batch_size", "max_queue_delay_microseconds"}),
+    "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format"}),
+    "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
     "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
+    # How memory is lent to a GPU means nothing to engines that have none.
+    "ModelOptimizationPolicy": frozenset({
+        *("graph", "execution_accelerators", "input_pinned_memory", "output_pinned_memory"),
+    }),
+    "ExecutionAccelerators": frozenset(),
+    "ModelTransactionPolicy": frozenset(),
+    "ModelResponseCache": frozenset(),
 }
 # Present but empty, these mean what their absence means.
-_EMPTY_IS_ABSENT = frozenset({
-    *("optimization", "model_operations", "model_transaction_policy", "model_repository_agents"),
-    *("response_cache", "model_metrics", "default_queue_policy", "rate_limiter"),
-})
-
-
-class ConfigRefused(ValueError):
-    """The file cannot be honoured; `text` says field and reason, in one line."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        self.text = f"config.pbtxt: {field}: {problem}" if field else f"config.pbtxt: {problem}"
-        super().__init__(self.text)
+_EMPTY_IS_ABSENT = frozenset({"model_operations", "model_repository_agents", "model_metrics", "rate_limiter"})
+# More than "is not supported", where somebody who moves here will ask why.
+_NO_GPU = "is not supported: no engine here uses a GPU yet"
+_WHY: Mapping[str, str] = {
+    "gpus": _NO_GPU,
+    "cuda": _NO_GPU,
+    "gather_kernel_buffer_threshold": _NO_GPU,
+    "gpu_execution_accelerator": _NO_GPU,
+    "cpu_execution_accelerator": "is not supported: ONNX Runtime runs with its own CPU kernels only",
+    "decoupled": "is not supported: every request has one response",
+    "optional": "is not supported: every input must be sent",
+}
 
 
 def parse(data: bytes, folder: str) -> PartialConfig:
     """The configuration of the model in the folder of that name; raises ConfigRefused."""
-    message = _read(data)
+    return understand(_read(data), folder)
+
+
+def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
+    """What `message`, however it came, says of the model of that name; raises ConfigRefused."""
     _refuse_unsupported(message, "")
     if message.name not in {"", folder}:
-        raise ConfigRefused("name", f"'{_brief(message.name)}' is not the name of the folder, '{folder}'")
-    max_batch_size = _in_range("max_batch_size", message.max_batch_size, 0, MAX_BATCH)
+        raise ConfigRefused("name", f"'{brief(message.name)}' is not the name of the folder, '{folder}'")
+    rows = in_range("max_batch_size", message.max_batch_size, 0, MAX_BATCH)
     return PartialConfig(
         platform=_check_engine(message),
         backend=message.backend,
-        max_batch_size=max_batch_size,
-        inputs=_read_tensors("input", message.input, max_batch_size),
-        outputs=_read_tensors("output", message.output, max_batch_size),
-        batching=_read_batching(message),
+        max_batch_size=rows,
+        inputs=read_tensors("input", message.input, rows),
+        outputs=read_tensors("output", message.output, rows),
+        batching=read_batching(message),
         version_policy=_read_version_policy(message.version_policy),
         instances=_read_instances(message.instance_group),
-        model_filename=_check_file_name(message.default_model_filename),
-        options=_read_options(message.parameters),
-        isolation=_read_isolation(message.parameters),
+        model_filename=_read_file_name(message.default_model_filename),
+        options=read_options(message),
+        isolation=read_isolation(message.parameters),
+        labels=read_labels(message.parameters),
+        label_files=read_label_files(message.output),
+        warmup=read_warmup(message.model_warmup, rows),
+        written=message.SerializeToString(deterministic=True),
     )
 
 
@@ -95,14 +106,8 @@ def _read(data: bytes) -> pb.ModelConfig:
         raise ConfigRefused("", f"byte {error.start} is not UTF-8") from None
     except text_format.ParseError as error:
         found = _PARSE_ERROR.fullmatch(str(error))
-        problem = _brief(found[1] if found else str(error))
+        problem = brief(found[1] if found else str(error))
         raise ConfigRefused(f"line {error.GetLine()}, column {error.GetColumn()}", problem) from None
-
-
-def _brief(text: str) -> str:
-    """`text` as one printable line of at most 200 characters."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= 200 else f"{line[:197]}..."
 
 
 def _refuse_unsupported(message: Message, prefix: str) -> None:
@@ -113,7 +118,7 @@ def _refuse_unsupported(message: Message, prefix: str) -> None:
         if field.name not in honoured:
             if field.name in _EMPTY_IS_ABSENT and not value.ByteSize():
                 continue
-            raise ConfigRefused(f"{prefix}{field.name}", "is not supported")
+            raise ConfigRefused(f"{prefix}{field.name}", _WHY.get(field.name, "is not supported"))
         if field.message_type is None or field.message_type.GetOptions().map_entry:
             continue
         if field.is_repeated:
@@ -123,92 +128,21 @@ def _refuse_unsupported(message: Message, prefix: str) -> None:
             _refuse_unsupported(value, f"{prefix}{field.name}.")
 
 
-def _in_range(field: str, value: int, least: int, most: int) -> int:
-    if not least <= value <= most:
-        raise ConfigRefused(field, f"{value} is not in {least}..{most}")
-    return value
-
-
 def _check_engine(message: pb.ModelConfig) -> str:
     """The platform; refuses a platform and backend that no format fits."""
     if not matching(message.platform, message.backend):
         field = "backend" if matching(message.platform, "") else "platform"
-        given = _brief(message.backend if field == "backend" else message.platform)
+        given = brief(message.backend if field == "backend" else message.platform)
         known = ", ".join(sorted({getattr(entry, field) for entry in FORMATS}))
         raise ConfigRefused(field, f"'{given}' is not supported; supported: {known}")
     return message.platform
 
 
-def _check_file_name(name: str) -> str:
-    if name and not _FILE_NAME.fullmatch(name):
-        raise ConfigRefused("default_model_filename", "must be a plain file name")
-    return name
+def _read_file_name(name: str) -> str:
+    return name and plain_file_name("default_model_filename", name)
 
 
-# ---- tensors ------------------------------------------------------------------------------------
-
-
-def _read_tensors(
-    kind: str, messages: Iterable[pb.ModelInput | pb.ModelOutput], max_batch_size: int
-) -> tuple[TensorSpec, ...]:
-    tensors = tuple(
-        _read_tensor(f"{kind}[{index}]", message, max_batch_size) for index, message in enumerate(messages)
-    )
-    _in_range(f"{kind}: number of tensors", len(tensors), 0, MAX_TENSORS)
-    names = [tensor.name for tensor in tensors]
-    if len(set(names)) < len(names):
-        raise ConfigRefused(kind, "two tensors have the same name")
-    return tensors
-
-
-def _read_tensor(at: str, message: pb.ModelInput | pb.ModelOutput, max_batch_size: int) -> TensorSpec:
-    if not message.name or len(message.name) > MAX_NAME or not message.name.isprintable():
-        raise ConfigRefused(f"{at}.name", f"must be 1 to {MAX_NAME} printable characters")
-    dims = tuple(message.dims)
-    # Triton writes a scalar as dims [1] reshaped to []: that, and every other reshape, changes the shape.
-    if message.HasField("reshape") and tuple(message.reshape.shape) != dims:
-        raise ConfigRefused(f"{at}.reshape", "to another shape is not supported")
-    _check_dims(f"{at}.dims", dims, max_batch_size)
-    return TensorSpec(message.name, _read_dtype(f"{at}.data_type", message.data_type), dims)
-
-
-def _check_dims(field: str, dims: tuple[int, ...], max_batch_size: int) -> None:
-    # One less than the rank that travels: the batch axis comes on top.
-    if not 1 <= len(dims) < MAX_RANK:
-        raise ConfigRefused(field, f"{len(dims)} dimensions, must be 1 to {MAX_RANK - 1}")
-    if any(dim < 1 and dim != -1 for dim in dims):
-        raise ConfigRefused(field, "each must be -1 or at least 1")
-    try:
-        element_count(field, (max(1, max_batch_size), *(dim for dim in dims if dim > 0)))
-    except InvalidInput:
-        raise ConfigRefused(field, "more elements than memory can hold") from None
-
-
-def _read_dtype(field: str, number: pb.DataType.ValueType) -> DType:
-    name = pb.DataType.Name(number).removeprefix("TYPE_")
-    dtype = BY_NAME.get("BYTES" if name == "STRING" else name)
-    if dtype is None:
-        raise ConfigRefused(field, "must be given")
-    return dtype
-
-
-# ---- batching, versions, instances -----------------------------------------------------------------
-
-
-def _read_batching(message: pb.ModelConfig) -> BatchPolicy:
-    """As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone."""
-    if not message.HasField("dynamic_batching"):
-        return BatchPolicy(enabled=not (message.max_batch_size or message.input))
-    batching = message.dynamic_batching
-    at = "dynamic_batching"
-    delay_us = batching.max_queue_delay_microseconds
-    _in_range(f"{at}.max_queue_delay_microseconds", delay_us, 0, MAX_QUEUE_DELAY_US)
-    preferred = sorted(set(batching.preferred_batch_size))
-    if preferred and not message.max_batch_size:
-        raise ConfigRefused(f"{at}.preferred_batch_size", "needs max_batch_size")
-    for size in preferred:
-        _in_range(f"{at}.preferred_batch_size", size, 1, message.max_batch_size)
-    return BatchPolicy(preferred_sizes=tuple(preferred), max_queue_delay_s=delay_us / 1e6)
+# ---- versions, instances --------------------------------------------------------------------------
 
 
 def _read_version_policy(message: pb.ModelVersionPolicy) -> VersionPolicy:
@@ -217,13 +151,13 @@ def _read_version_policy(message: pb.ModelVersionPolicy) -> VersionPolicy:
             return All()
         case "specific":
             at = "version_policy.specific.versions"
-            versions = sorted(_in_range(at, each, 1, MAX_VERSION) for each in message.specific.versions)
+            versions = sorted(in_range(at, each, 1, MAX_VERSION) for each in message.specific.versions)
             if not versions:
                 raise ConfigRefused(at, "names no version")
             return Specific(tuple(dict.fromkeys(versions)))
         case "latest":
             at = "version_policy.latest.num_versions"
-            return Latest(_in_range(at, message.latest.num_versions, 1, 1 << 32))
+            return Latest(in_range(at, message.latest.num_versions, 1, 1 << 32))
     return Latest()
 
 
@@ -234,54 +168,11 @@ def _read_instances(groups: Iterable[pb.ModelInstanceGroup]) -> int:
         at = f"instance_group[{index}]"
         if group.kind not in {pb.ModelInstanceGroup.KIND_AUTO, pb.ModelInstanceGroup.KIND_CPU}:
             kind = pb.ModelInstanceGroup.Kind.Name(group.kind)
-            raise ConfigRefused(f"{at}.kind", f"{kind} is not supported yet; supported: KIND_AUTO, KIND_CPU")
-        total += _in_range(f"{at}.count", group.count or 1, 1, MAX_INSTANCES)
+            raise ConfigRefused(
+                f"{at}.kind",
+                f"{kind} is not supported yet, for no engine here uses a GPU; supported: KIND_AUTO, KIND_CPU",
+            )
+        total += in_range(f"{at}.count", group.count or 1, 1, MAX_INSTANCES)
     if total:
-        _in_range("instance_group: count of all groups", total, 1, MAX_INSTANCES)
+        in_range("instance_group: count of all groups", total, 1, MAX_INSTANCES)
     return total or 1
-
-
-# ---- parameters ---------------------------------------------------------------------------------
-
-
-def _is_integer(most: int) -> Callable[[str], bool]:
-    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= most
-
-
-def _is_one_of(*allowed: str) -> Callable[[str], bool]:
-    return lambda text: text in allowed
-
-
-# ONNX Runtime's, by the keys of Triton's backend, with what gateway/runtimes/onnx.py permits.
-_OPTIONS: Mapping[str, tuple[Callable[[str], bool], str]] = {
-    "intra_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
-    "inter_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
-    "execution_mode": (_is_one_of("0", "1"), "0 (sequential), 1 (parallel)"),
-    "level": (_is_one_of("-1", "0", "1", "2"), "-1 (basic), 0 (all), 1 (extended), 2 (none)"),
-    "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
-    "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
-}
-_ISOLATION = "gateway.isolation"
-_ISOLATIONS = ("process", "inline")
-
-
-def _read_options(parameters: Mapping[str, pb.ModelParameter]) -> dict[str, str]:
-    options = {key: parameters[key].string_value for key in sorted(parameters) if key != _ISOLATION}
-    for key, value in options.items():
-        if key not in _OPTIONS:
-            raise ConfigRefused(f"parameters['{_brief(key)}']", "is not supported")
-        is_allowed, permitted = _OPTIONS[key]
-        if not is_allowed(value):
-            raise ConfigRefused(f"parameters['{key}']", f"'{_brief(value)}' is not one of {permitted}")
-    return options
-
-
-def _read_isolation(parameters: Mapping[str, pb.ModelParameter]) -> Isolation | None:
-    if _ISOLATION not in parameters:
-        return None
-    value = parameters[_ISOLATION].string_value
-    if value not in _ISOLATIONS:
-        raise ConfigRefused(
-            f"parameters['{_ISOLATION}']", f"'{_brief(value)}' is not one of {', '.join(_ISOLATIONS)}"
-        )
-    return cast(Isolation, value)

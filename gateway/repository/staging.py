@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gateway.core.errors import InvalidInput
 from gateway.repository.folder import shown
+from gateway.repository.formats import FORMATS
 from gateway.repository.versions import parse_folder
 
 MAX_FILES = 64
@@ -24,7 +25,8 @@ MAX_FILES = 64
 MAX_PARTS = 4
 
 # Backends whose model files are data: loading one runs nothing that stands in it.
-DATA_ENGINES = frozenset({"onnxruntime"})
+_CODE_ENGINES = frozenset({one.backend for one in FORMATS if one.carries_code})
+DATA_ENGINES = frozenset({one.backend for one in FORMATS}) - _CODE_ENGINES
 # Endings of files that some engine, loader or shell would run.
 _CODE = frozenset({
     *(".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".exe", ".bat", ".jar", ".lua", ".js", ".wasm"),

@@ -2,7 +2,7 @@
 
 Tensors are numpy arrays without names, in the order of the model's signature: BYTES as object arrays
 of bytes, BF16 as uint16 arrays of its bits. With `ModelSpec.max_batch_size` > 0 each has the batch
-axis in front.
+axis in front. A tensor with a `TensorSpec.reshape` has that shape here: `reshaping` stands between.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ class LoadError(Exception):
 
 class BadInput(Exception):
     """The caller's values, not the model, are at fault; the text is for the caller."""
+
+
+class ModelFailed(Exception):
+    """The model says itself that it failed; the text is for the caller, as it is."""
 
 
 class EngineBroken(Exception):

@@ -85,8 +85,9 @@ def complete(
         size = default_max_batch_size if can_batch else 0
     if size > 0 and not can_batch:
         fixed = next(tensor for tensor in (*inputs, *outputs) if tensor.shape[:1] != (-1,))
+        filling = "" if spec.inputs and spec.outputs else f"autofill failed for model '{spec.name}': "
         raise LoadError(
-            "model does not support batching while non-zero max_batch_size is specified: "
+            f"{filling}model does not support batching while non-zero max_batch_size is specified: "
             f"'{fixed.name}' has shape {list(fixed.shape)}, whose first dimension is not free"
         )
     return msgspec.structs.replace(
@@ -102,7 +103,7 @@ def _checked(
 ) -> tuple[TensorSpec, ...]:
     skip = 1 if size > 0 else 0
     if not given:
-        return tuple(TensorSpec(tensor.name, tensor.dtype, tensor.shape[skip:]) for tensor in found)
+        return tuple(_described(tensor, skip) for tensor in found)
     by_name = {tensor.name: tensor for tensor in found}
     for spec in given:
         if spec.name not in by_name:
@@ -113,18 +114,23 @@ def _checked(
     return tuple(given)
 
 
+def _described(found: FileTensor, skip: int) -> TensorSpec:
+    """As callers see it: what has no dimension left has one of one element."""
+    shape = found.shape[skip:]
+    return TensorSpec(found.name, found.dtype, shape or (1,), None if shape else ())
+
+
 def _check_one(kind: str, given: TensorSpec, found: FileTensor, skip: int) -> None:
     if given.dtype is not found.dtype:
         raise LoadError(
             f"{kind} '{given.name}' is configured as {given.dtype.name}, the model has {found.dtype.name}"
         )
     shape = found.shape[skip:]
-    fits = len(given.shape) == len(shape) and all(
-        have in {-1, want} for want, have in zip(given.shape, shape, strict=True)
-    )
+    word, told = ("dims", given.shape) if given.reshape is None else ("reshape", given.reshape)
+    fits = len(told) == len(shape) and all(have in {-1, want} for want, have in zip(told, shape, strict=True))
     if not fits:
         raise LoadError(
-            f"{kind} '{given.name}' is configured with dims {list(given.shape)}, the model has "
+            f"{kind} '{given.name}' is configured with {word} {list(told)}, the model has "
             f"{list(shape)}{' after the batch axis' if skip else ''}"
         )
 

@@ -60,7 +60,7 @@ class Pending:
         self.on_closed = on_closed
         self.arrived = arrived
         self.deadline = deadline
-        self.version = request.version  # the one that was named, then the one that answers
+        self.version = 0  # the one that answers, or of an unknown model the one that was named
         self.is_open = True
         self.in_batch = False
         self.is_cold = False

@@ -12,6 +12,8 @@ import abc
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
@@ -61,6 +63,7 @@ class Peer(NamedTuple):
     tls_subject: str | None = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Exchange(abc.ABC):
     """One request's answering side. Use `respond` alone, or `start`, `write`*, `finish`.
 

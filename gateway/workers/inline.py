@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.tensor import Buffer
-from gateway.runtimes.contract import Array, BadInput, EngineBroken, LoadedModel, one_line
+from gateway.runtimes.contract import Array, BadInput, EngineBroken, LoadedModel, ModelFailed, one_line
 from gateway.workers.execution import ModelMisbehaved, ServePlan, check_outputs, decode_bytes, encode_outputs
 from gateway.workers.frames import Failure, Table
 from gateway.workers.links import LinkListener, Output, Timings
@@ -120,7 +120,7 @@ class InlineLink:
             return Failed(Failure.BAD_INPUT, one_line(error))
         except EngineBroken as error:
             return Failed(Failure.FATAL, one_line(error))
-        except ModelMisbehaved as error:
+        except (ModelMisbehaved, ModelFailed) as error:
             return Failed(Failure.MODEL_FAILED, one_line(error))
         except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything; the batch fails
             return Failed(Failure.MODEL_FAILED, f"{type(error).__name__}: {one_line(error)}")

@@ -6,11 +6,16 @@ from pathlib import Path
 
 from gateway.core.clock import Clock
 from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, one_line
+from gateway.runtimes.reshaping import reshaped
 from gateway.workers.messages import Load
+from gateway.workers.warming import warm_up
 
 
 def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]:
-    """The model, and how many seconds importing the runtime and loading took; raises LoadError."""
+    """The model, warm, and how many seconds importing the runtime, loading and warming took.
+
+    Raises LoadError.
+    """
     begun = clock()
     runtime = find_runtime(load.runtime)
     found = clock()
@@ -26,4 +31,13 @@ def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]
         raise
     except Exception as error:  # engines fail in ways of their own
         raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
-    return model, {"runtime": found - begun, "load": clock() - found}
+    loaded = clock()
+    model, phases_s = reshaped(model), {"runtime": found - begun, "load": loaded - found}
+    if load.warmup:
+        try:
+            warm_up(model, load.warmup)
+        except LoadError:
+            model.close()
+            raise
+        phases_s["warm_up"] = clock() - loaded
+    return model, phases_s

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.core.model import ModelSpec
+from gateway.core.warmup import Warmup
 
 # ---- controller to worker -----------------------------------------------------------------------
 
@@ -19,6 +20,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
     `runtime` is "package.module:Class"; `path` the version's folder. `spec` may be incomplete
     (`inputs` or `outputs` empty, see `max_batch_known`): the runtime completes it from the file.
+    `warmup` is run before the answer, and must succeed.
     """
 
     runtime: str
@@ -27,6 +29,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     max_batch_known: bool = False
     default_max_batch_size: int = 64
     options: Mapping[str, str] = {}
+    warmup: tuple[Warmup, ...] = ()
 
 
 class Connect(msgspec.Struct, frozen=True, tag="connect"):

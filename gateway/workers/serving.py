@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gateway.core.dtypes import DType
-from gateway.runtimes.contract import Array, BadInput, EngineBroken, one_line
+from gateway.runtimes.contract import Array, BadInput, EngineBroken, ModelFailed, one_line
 from gateway.workers import frames
 from gateway.workers.arena import ArenaLease, Segment
 from gateway.workers.execution import (
@@ -105,7 +105,7 @@ class DataChannel:
             self._fail(batch, Failure.BAD_INPUT, one_line(error))
         except NoRoom:
             self._fail(batch, Failure.NO_MEMORY, "no shared memory is left for the outputs")
-        except ModelMisbehaved as error:
+        except (ModelMisbehaved, ModelFailed) as error:
             self._fail(batch, Failure.MODEL_FAILED, one_line(error))
         except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything; the batch fails
             self._fail(batch, Failure.MODEL_FAILED, f"{type(error).__name__}: {one_line(error)}")

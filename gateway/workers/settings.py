@@ -17,7 +17,7 @@ class WorkerSettings(BaseModel):
         description='Further engines: backend name to "package.module:Class"; overrides the built-in ones.',
     )
     preload: tuple[str, ...] = Field(
-        ("numpy", "onnxruntime", "gateway.runtimes.onnx"),
+        ("numpy", "onnxruntime", "gateway.runtimes.onnx", "gateway.runtimes.python"),
         description="Modules the zygote imports once for all workers; a missing one is reported, not fatal; "
         "one that starts a thread is, because forks would not be safe.",
     )

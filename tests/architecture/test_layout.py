@@ -60,6 +60,11 @@ def test_only_workers_import_engines(module: str) -> None:
     assert imported_by(module) & HEAVY == set()
 
 
+@pytest.mark.parametrize("module", ["gateway.front", "gateway.controller", "gateway.cli.app"])
+def test_grpcio_is_for_those_who_ask_for_it(module: str) -> None:
+    assert "grpc" not in imported_by(module)
+
+
 @pytest.mark.parametrize(
     "module", ["gateway.workers.zygote", "gateway.workers.child", "gateway.runtimes.onnx"]
 )

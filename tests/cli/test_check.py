@@ -1,5 +1,13 @@
 from gateway.cli.check import problems
-from gateway.repository.catalogue import Catalogue, Ignored, ModelEntry, RefusedVersion
+from gateway.repository.catalogue import (
+    Catalogue,
+    ConfigFile,
+    Ignored,
+    ModelEntry,
+    PartialConfig,
+    RefusedVersion,
+    VersionEntry,
+)
 
 
 def test_one_line_a_fault_and_none_for_what_is_sound() -> None:
@@ -16,3 +24,10 @@ def test_one_line_a_fault_and_none_for_what_is_sound() -> None:
         "half/2: a link",
         "no name: ignored, not a model name",
     ]
+
+
+def test_a_label_must_name_a_version_that_is_served() -> None:
+    config = ConfigFile("c", PartialConfig(labels={"stable": 1, "canary": 3}))
+    one = VersionEntry(1, "p", "f", "model.onnx", "onnxruntime_onnx", "onnxruntime")
+    catalogue = Catalogue({"m": ModelEntry("m", (one,), config)})
+    assert list(problems(catalogue)) == ["m: label 'canary' names version 3, which is not served"]

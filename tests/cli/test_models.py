@@ -27,3 +27,16 @@ def test_a_broken_model_says_why(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table_of(scan(tmp_path)))
     assert "config.pbtxt" in console.export_text()
+
+
+def test_labels_stand_beside_the_versions_they_name(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / "m" / version).mkdir(parents=True)
+        (tmp_path / "m" / version / "model.onnx").write_bytes(b"x")
+    (tmp_path / "m" / "config.pbtxt").write_text(
+        "version_policy { all { } }"
+        "parameters { key: 'gateway.labels' value { string_value: 'stable=1,canary=2,next=2' } }"
+    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table_of(scan(tmp_path)))
+    assert "1 (stable) 2 (canary, next)" in console.export_text()

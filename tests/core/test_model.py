@@ -18,13 +18,19 @@ def test_anything_else_is_no_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version"), [("", 0), ("1", 1), ("9223372036854775807", 2**63 - 1), ("007", 7)]
+    ("text", "version"),
+    [
+        *(("", 0), ("1", 1), ("9223372036854775807", 2**63 - 1), ("007", 7)),
+        *(("canary", "canary"), ("v1.2_a-b", "v1.2_a-b"), ("x" * 64, "x" * 64)),
+    ],
 )
-def test_versions(text: str, version: int) -> None:
+def test_versions_and_labels(text: str, version: int | str) -> None:
     assert parse_version(text) == version
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.0", "x", "9223372036854775808", "9" * 4000, "\u0661", " 1"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "1.0", "x y", "1a", "x" * 65, "9223372036854775808", "9" * 4000, "\u0661", " 1"]
+)
 def test_no_versions(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_version(text)

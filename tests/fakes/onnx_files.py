@@ -48,3 +48,42 @@ def mlp(path: Path) -> Path:
         nodes.append(helper.make_node("Sigmoid" if after == 1 else "Relu", [f"m{i}"], [last]))
     ends = [("input", TensorProto.FLOAT, ["n", 30])], [("output", TensorProto.FLOAT, ["n", 1])]
     return save(path, nodes, *ends, weights)
+
+
+def table(path: Path) -> Path:
+    """Y = one of three numbers, by the index X; another index is the caller's fault."""
+    numbers = np.array([10.0, 20.0, 30.0], "f4")
+    ends: list[list[Info]] = [[("X", TensorProto.INT64, ["n", 1])], [("Y", TensorProto.FLOAT, ["n", 1])]]
+    return save(path, [helper.make_node("Gather", ["numbers", "X"], ["Y"])], *ends, [("numbers", numbers)])
+
+
+def three_only(path: Path) -> Path:
+    """Y = X of shape [1,3]; the engine raises over any other."""
+    ends: list[list[Info]] = [
+        [("X", TensorProto.FLOAT, ["n", "d"])],
+        [("Y", TensorProto.FLOAT, [1, 3])],
+    ]
+    shape = ("shape", np.array([1, 3], np.int64))
+    return save(path, [helper.make_node("Reshape", ["X", "shape"], ["Y"])], *ends, [shape])
+
+
+def busy(path: Path) -> Path:
+    """Y = X of shape [1,1], after as many turns of a loop as X says: a million take one to three seconds."""
+    kinds = (
+        ("turn", TensorProto.INT64, []),
+        ("go_on", TensorProto.BOOL, []),
+        ("x", TensorProto.FLOAT, [1, 1]),
+    )
+    results = (("still", TensorProto.BOOL, []), ("same", TensorProto.FLOAT, [1, 1]))
+    turn = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["still"]), helper.make_node("Identity", ["x"], ["same"])],
+        "turn",
+        [helper.make_tensor_value_info(*one) for one in kinds],
+        [helper.make_tensor_value_info(*one) for one in results],
+    )
+    nodes = [
+        helper.make_node("Cast", ["X"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["whole"], ["turns"]),
+        helper.make_node("Loop", ["turns", "", "X"], ["Y"], body=turn),
+    ]
+    return save(path, nodes, [("X", TensorProto.FLOAT, [1, 1])], [("Y", TensorProto.FLOAT, [1, 1])])

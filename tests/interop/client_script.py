@@ -150,6 +150,20 @@ async def model_metadata(client):
     assert {one["name"] for one in answer["outputs"]} == {"OUTPUT0", "OUTPUT1"}, answer
 
 
+async def model_config(client):
+    answer = await client.call("get_model_config", "simple", **({} if client.is_http else {"as_json": True}))
+    config = answer if client.is_http else answer["config"]
+    assert (config["name"], config["platform"], config["max_batch_size"]) == ("simple", "onnxruntime_onnx", 8)
+    assert [(one["name"], one["data_type"]) for one in config["input"]] == [
+        ("INPUT0", "TYPE_INT32"),
+        ("INPUT1", "TYPE_INT32"),
+    ], config
+    # Over REST the dimensions are numbers, as Triton's; over gRPC the client makes the JSON itself.
+    assert config["input"][0]["dims"] == ([16] if client.is_http else ["16"]), config
+    error = await client.refusal("get_model_config", "absent")
+    client.expect(error, "404", "NOT_FOUND")
+
+
 async def metadata_of_an_unknown_model_is_refused(client):
     error = await client.refusal("get_model_metadata", "absent")
     client.expect(error, "404", "NOT_FOUND")
@@ -314,6 +328,9 @@ async def a_model_is_loaded_reconfigured_and_unloaded(client):
     assert "failed to load" in error.message(), error.message()
     await client.call("load_model", "simple", config='{"max_batch_size":"16"}')
     check_sums(await client.infer("simple", pair(16)), 16)
+    answer = await client.call("get_model_config", "simple", **({} if client.is_http else {"as_json": True}))
+    config = answer if client.is_http else answer["config"]
+    assert config["max_batch_size"] == 16, config
     await client.call("unload_model", "simple")
     assert await client.call("is_model_ready", "simple") is False
     error = await client.refusal("infer", "simple", pair())
@@ -394,6 +411,7 @@ CHECKS = [
     unknown_model_is_not_ready,
     server_metadata,
     model_metadata,
+    model_config,
     metadata_of_an_unknown_model_is_refused,
     sum_and_difference,
     batches_of_every_size,

@@ -1,10 +1,11 @@
-"""grpcio, the official client and its health and reflection packages, against a started gateway."""
+"""grpcio, the official client and its health and reflection packages, against a gateway of each engine."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import h2.config
@@ -17,11 +18,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from gateway.generated import open_inference_pb2 as pb
-from tests.fakes.gateway_process import Gateway
+from tests.fakes.gateway_process import Gateway, gateway
 
 SERVICE = "inference.GRPCInferenceService"
 CALLS = 5000
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@pytest.fixture(scope="module", params=["native", "grpcio"])
+def gateway_process(request: pytest.FixtureRequest, repository: Path) -> Generator[Gateway]:
+    """A gateway with two fronts, its gRPC port served by one engine or the other."""
+    environment = {"GATEWAY_FRONTENDS__GRPC__ENGINE": request.param}
+    with gateway(repository, "--fronts", "2", environment=environment) as running:
+        yield running
+        assert running.stop() == 0, running.log.read_text()
 
 
 @pytest.fixture
@@ -140,7 +150,7 @@ def test_the_server_keeps_the_deadline_by_itself(gateway_process: Gateway, chann
     try:
         for worker in workers:
             worker.suspend()
-        answer = _one_call(gateway_process.grpc, headers, b"\0" + len(message).to_bytes(4, "big") + message)
+        answer = one_call(gateway_process.grpc, headers, b"\0" + len(message).to_bytes(4, "big") + message)
     finally:
         for worker in workers:
             worker.resume()
@@ -148,7 +158,7 @@ def test_the_server_keeps_the_deadline_by_itself(gateway_process: Gateway, chann
     assert (numbers(method(channel, "ModelInfer")(request("echo_fp32", array), timeout=30)) == 1).all()
 
 
-def _one_call(address: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, str]:
+def one_call(address: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, str]:
     """The headers and trailers of one answer, by hyper-h2 over a blocking socket."""
     host, _, port = address.rpartition(":")
     client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))

@@ -12,7 +12,7 @@ from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway
 
 SCRIPT = Path(__file__).with_name("client_script.py")
-CHECKS = {"http": 25, "http-aio": 25, "grpc": 22, "grpc-aio": 22}
+CHECKS = {"http": 26, "http-aio": 26, "grpc": 23, "grpc-aio": 23}
 
 
 @pytest.fixture(scope="module")

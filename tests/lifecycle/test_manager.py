@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.control.messages import ModelView
+from gateway.control.views import unshared
 from gateway.lifecycle.manager import LifecycleStatistics
 from tests.fakes.worlds import World, catalogue, offer
 
@@ -89,6 +91,36 @@ def test_a_model_whose_configuration_breaks_goes_on_serving() -> None:
     world.lifecycle.reconcile(catalogue(offer("idle"), offer()))
     assert world.fronts.shown("idle") == [(1, "absent")]
     assert world.fronts.shown("m") == [(1, "ready")]
+
+
+def test_labels_reach_the_fronts_and_move_without_a_load() -> None:
+    world = World()
+    (worker,) = world.ready()
+    for labels in ({"m": {"stable": 1}}, {"m": {"stable": 1, "canary": 2}}, {}):
+        world.lifecycle.reconcile(msgspec.structs.replace(catalogue(offer()), labels=labels))
+        assert world.fronts.world["m"].labels == labels.get("m", {})
+    assert world.workers.made == [worker]
+    assert world.fronts.shown("m") == [(1, "ready")]
+
+
+def test_labels_outlive_a_typing_error_and_a_doubted_look() -> None:
+    world = World()
+    world.ready()
+    labelled = msgspec.structs.replace(catalogue(offer()), labels={"m": {"stable": 1}})
+    world.lifecycle.reconcile(labelled)
+    for look in (catalogue(broken={"m": "a typing error"}), labelled, catalogue()):
+        world.lifecycle.reconcile(look)
+        assert world.fronts.world["m"].labels == {"stable": 1}
+    world.lifecycle.reconcile(catalogue(offer()))
+    assert world.fronts.world["m"].labels == {}
+
+
+def test_words_that_change_nothing_are_told_and_nothing_is_loaded() -> None:
+    world = World()
+    (worker,) = world.ready()
+    world.lifecycle.reconcile(catalogue(msgspec.structs.replace(offer(), config=b"new words")))
+    assert unshared(world.fronts.world["m"]).versions[0].config == b"new words"
+    assert world.workers.made == [worker]
 
 
 def test_ten_thousand_models_are_one_publication() -> None:

@@ -7,8 +7,16 @@ import msgspec
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.core.warmup import Warmup, WarmupInput
 from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
-from gateway.repository.catalogue import Catalogue, ConfigFile, ModelEntry, PartialConfig, VersionEntry
+from gateway.repository.catalogue import (
+    Beside,
+    Catalogue,
+    ConfigFile,
+    ModelEntry,
+    PartialConfig,
+    VersionEntry,
+)
 from gateway.workers.messages import Load
 
 X = TensorSpec("x", DType.FP32, (2,))
@@ -64,6 +72,43 @@ def test_a_fingerprint_changes_with_the_configuration_too() -> None:
         for changed in (entry(), entry(max_batch_size=4), entry(options={"a": "b"}), entry())
     }
     assert len(prints) == 3
+
+
+SAMPLE = Warmup("w", 1, 1, (WarmupInput("x", DType.FP32, (2,), "file", "x.raw"),))
+
+
+def warm(path: str = "/r/m/warmup/x.raw", stamp: str = "s") -> ModelEntry:
+    there = entry(warmup=(SAMPLE,), written=b"words", labels={"stable": 3})
+    beside = Beside({"y": ("cat", "dog")}, {"x.raw": path}, stamp)
+    return msgspec.structs.replace(
+        there, config_file=msgspec.structs.replace(there.config_file, beside=beside)
+    )
+
+
+def test_a_worker_is_told_where_the_warm_up_lies_and_no_class_labels() -> None:
+    found = catalogue_of(Catalogue({"m": warm()}), RUNTIMES, 16)
+    one = found.offers[ModelKey("m", 3)]
+    load = order(one)
+    assert [made.file for sample in load.warmup for made in sample.inputs] == ["/r/m/warmup/x.raw"]
+    assert load.spec.class_labels == {}
+    assert one.spec.class_labels == {"y": ("cat", "dog")}
+    assert merged(one, load.spec).class_labels == {"y": ("cat", "dog")}
+    assert one.config == b"words"
+    assert found.labels == {"m": {"stable": 3}}
+    inline = msgspec.structs.replace(one.spec, isolation="inline")
+    front = msgspec.msgpack.decode(inline_load(one, inline), type=Load)
+    assert (front.warmup, front.spec.class_labels) == ((), {})
+
+
+def test_another_warm_up_is_another_offer_and_another_label_is_not() -> None:
+    entries = (warm(), warm(stamp="t"), warm(path="/r/m/warmup/y.raw"))
+    prints = {print_of(one) for one in entries}
+    assert len(prints) == 3
+    assert print_of(entry(labels={"a": 1}, written=b"a")) == print_of(entry())
+
+
+def print_of(one: ModelEntry) -> str:
+    return catalogue_of(Catalogue({"m": one}), RUNTIMES, 16).offers[ModelKey("m", 3)].fingerprint
 
 
 def test_what_cannot_be_offered_has_a_reason() -> None:

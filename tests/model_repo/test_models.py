@@ -18,9 +18,12 @@ from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.repository.catalogue import Catalogue, to_spec
 from gateway.repository.local import scan
+from gateway.workers.messages import Loaded
+from tests.fakes.forked_worker import ForkedWorker
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"
-NAMES = ["digits", "fraud", "identity", "simple"]
+NAMES = ["digits", "fraud", "identity", "identity_bytes", "simple"]
+ONNX_NAMES = [name for name in NAMES if name != "identity_bytes"]
 
 
 @cache
@@ -41,13 +44,8 @@ def run(name: str, **inputs: np.ndarray) -> list[np.ndarray]:
 
 
 def draft(name: str, **known: object) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        version=1,
-        platform="onnxruntime_onnx",
-        backend="onnxruntime",
-        **{"inputs": (), "outputs": ()} | known,
-    )
+    engine = {"platform": "onnxruntime_onnx", "backend": "onnxruntime"}
+    return ModelSpec(name=name, version=1, **engine | {"inputs": (), "outputs": ()} | known)
 
 
 def tensors(dtype: DType, size: int, *names: str) -> tuple[TensorSpec, ...]:
@@ -57,6 +55,17 @@ def tensors(dtype: DType, size: int, *names: str) -> tuple[TensorSpec, ...]:
 GOLDEN = {
     "digits": (draft("digits"), False),
     "identity": (draft("identity"), False),
+    "identity_bytes": (
+        draft(
+            "identity_bytes",
+            platform="python",
+            backend="python",
+            inputs=tensors(DType.BYTES, -1, "INPUT0"),
+            outputs=tensors(DType.BYTES, -1, "OUTPUT0"),
+            max_batch_size=64,
+        ),
+        True,
+    ),
     "fraud": (
         draft(
             "fraud",
@@ -79,7 +88,7 @@ GOLDEN = {
 }
 
 
-def test_the_repository_is_these_four() -> None:
+def test_the_repository_is_these_five() -> None:
     assert list(catalogue().entries) == NAMES
     assert catalogue().ignored == ()
     assert all(entry.broken == "" and entry.refused == () for entry in catalogue().entries.values())
@@ -90,7 +99,7 @@ def test_what_the_repository_says_of_it(name: str) -> None:
     assert to_spec(catalogue().entries[name], 1) == GOLDEN[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONNX_NAMES)
 def test_it_is_small_plain_and_old_enough(name: str) -> None:
     path = REPOSITORY / name / "1" / "model.onnx"
     model = onnx.load(path)
@@ -100,7 +109,7 @@ def test_it_is_small_plain_and_old_enough(name: str) -> None:
     onnx.checker.check_model(model, full_check=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONNX_NAMES)
 def test_a_config_agrees_with_the_file(name: str) -> None:
     spec = to_spec(catalogue().entries[name], 1).spec
     for told, real in (
@@ -178,3 +187,14 @@ def test_identity_takes_16_mib_and_shares_its_axes() -> None:
     value = np.arange(1 << 22, dtype=np.float32).reshape(1, -1)
     (answer,) = run("identity", INPUT0=value)
     np.testing.assert_array_equal(answer, value)
+
+
+def test_identity_bytes_gives_back_what_it_gets() -> None:
+    """In a process of its own, as a worker would: loading it changes what the process can import."""
+    with ForkedWorker() as worker:
+        spec = to_spec(catalogue().entries["identity_bytes"], 1).spec
+        path = REPOSITORY / "identity_bytes" / "1"
+        loaded = worker.load(path, spec, "gateway.runtimes.python:PythonRuntime", max_batch_known=True)
+        assert isinstance(loaded, Loaded), loaded
+        assert loaded.spec == spec
+    assert [file.name for file in path.iterdir()] == ["model.py"]

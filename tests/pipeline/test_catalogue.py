@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
 from gateway.control.messages import ModelView, Snapshot, VersionState, VersionView
+from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
@@ -82,6 +84,31 @@ def test_failing_ends_when_the_time_is_over_and_broken_does_not() -> None:
     assert not failed.is_failing(5.0)
     assert broken.is_failing(1e9)
     assert models.broken("b") == "no such backend"
+
+
+def test_a_label_leads_to_its_version_as_long_as_there_is_one() -> None:
+    labels = {"stable": 1, "canary": 2, "gone": 7}
+    two = ModelView("m", view("m", "absent", "ready").versions, labels=labels)
+    models = catalogue(two)
+    for label, version in (("stable", 1), ("canary", 2)):
+        found = models.route(("m", label))
+        assert found is models.slot(ModelKey("m", version)) is not None
+    assert models.route(("m", "gone")) is None
+    assert models.labels("m") == labels
+    models.apply(Snapshot(2, (view("m", "absent", "ready"),)), 0.0)
+    assert models.route(("m", "stable")) is None
+    models.apply(Snapshot(3, (), ("m",)), 0.0)
+    assert models.labels("m") == {}
+
+
+def test_what_versions_share_is_in_each_of_their_slots() -> None:
+    spec = msgspec.structs.replace(doubling_spec(), class_labels={"y": ("cat", "dog")})
+    told = ModelView("m", tuple(VersionView(n, "ready", spec, config=b"words") for n in (1, 2)))
+    models = catalogue(shared(told))
+    for version in (1, 2):
+        slot = models.slot(ModelKey("m", version))
+        assert slot is not None
+        assert (slot.spec, slot.view.config) == (spec, b"words")
 
 
 def test_complete_once_the_last_packet_said_so() -> None:

@@ -2,6 +2,7 @@
 
 from math import inf
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -303,6 +304,38 @@ def test_describing_needs_a_load_only_where_nobody_knows_the_signature() -> None
     world.pipeline.describe("nope", 0, told.append)
     assert [one.versions for one in told[:2] if isinstance(one, ModelDescription)] == [(1,), (1,)]
     assert isinstance(told[2], ModelNotFound)
+
+
+def test_what_a_label_names_answers_and_what_it_does_not_is_said() -> None:
+    world = World()
+    spec = doubling_spec()
+    view = VersionView(1, "ready", spec, config=b"\x0a\x06double")
+    labels = {"stable": 1, "canary": 3}
+    world.instances.apply(Snapshot(1, (ModelView("double", (view,), labels=labels),)))
+    link = world.attach()
+    world.ask(request=msgspec.structs.replace(row_request(2.0), version="stable"))
+    link.double()
+    (answer,) = world.got
+    assert isinstance(answer, InferResponse)
+    assert answer.version == 1
+    for label, text in (("canary", "version 3, which label 'canary' names"), ("none", "has no label 'none'")):
+        world.ask(request=msgspec.structs.replace(row_request(2.0), version=label))
+        error = world.got.pop()
+        assert isinstance(error, ModelNotFound)
+        assert text in error.text
+    assert [(record.model, record.version) for record in world.records] == [("double", 1), ("", 0), ("", 0)]
+    told: list[ModelDescription | GatewayError] = []
+    world.pipeline.describe("double", "stable", told.append)
+    assert told == [ModelDescription(spec, (1,), b"\x0a\x06double")]
+    assert world.pipeline.is_model_ready("double", "stable")
+
+
+def test_a_label_of_a_model_that_cannot_be_served_at_all() -> None:
+    world = World()
+    world.world(broken="a typing error")
+    world.ask(request=msgspec.structs.replace(row_request(2.0), version="stable"))
+    assert world.reasons() == ["MODEL_UNAVAILABLE"]
+    assert world.records[0].version == 0
 
 
 def test_ready_means_callable_loaded_or_not() -> None:

@@ -4,14 +4,23 @@ import pytest
 
 from gateway.repository.formats import FORMATS, matching
 
+ONNX, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
+
+
+def test_only_onnx_carries_no_code() -> None:
+    assert [known for known in FORMATS if not known.carries_code] == [ONNX]
+
 
 @pytest.mark.parametrize(
     ("platform", "backend", "found"),
     [
         ("", "", FORMATS),
-        ("onnxruntime_onnx", "", FORMATS),
-        ("", "onnxruntime", FORMATS),
-        ("onnxruntime_onnx", "onnxruntime", FORMATS),
+        ("onnxruntime_onnx", "", (ONNX,)),
+        ("", "onnxruntime", (ONNX,)),
+        ("onnxruntime_onnx", "onnxruntime", (ONNX,)),
+        ("pytorch_libtorch", "", (TORCH_SCRIPT, TORCH_EXPORTED)),
+        ("", "python", (PYTHON,)),
+        ("python", "python", (PYTHON,)),
         ("onnxruntime_onnx", "python", ()),
         ("tensorrt_plan", "", ()),
         ("ONNXRUNTIME_ONNX", "", ()),

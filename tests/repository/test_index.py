@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.repository.catalogue import (
+    Beside,
     Catalogue,
     ConfigFile,
     Ignored,
@@ -166,3 +167,18 @@ def test_names_that_differ_in_case_only_are_served_from_neither() -> None:
 @given(CATALOGUES)
 def test_merging_one_changes_nothing(one: Catalogue) -> None:
     assert merge([one]) == one
+
+
+def test_new_labels_change_a_model_and_rewrite_no_version() -> None:
+    old = model("m", version(1), labels={"stable": 1}, written=b"old")
+    new = model("m", version(1), labels={"canary": 1}, written=b"new")
+    assert diff(catalogue(old), catalogue(new)).changed == ((old, new),)
+    assert diff_versions(old, new) == VersionChanges((), (), ())
+
+
+def test_other_files_beside_the_configuration_rewrite_every_version() -> None:
+    old = model("m", version(1))
+    file = msgspec.structs.replace(old.config_file, beside=Beside({"y": ("a",)}))
+    new = msgspec.structs.replace(old, config_file=file)
+    assert diff(catalogue(old), catalogue(new)).changed == ((old, new),)
+    assert diff_versions(old, new).rewritten == (version(1),)

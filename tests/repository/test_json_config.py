@@ -10,16 +10,17 @@ from gateway.repository.json_config import to_pbtxt
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "file"),
     [
-        '{"max_batch_size":"16"}',
-        '{"max_batch_size":16}',
-        ' {"maxBatchSize": 16, "name": "m"}',
-        '{"max_batch_size": 16, "optimization": {}}',
+        ('{"max_batch_size":"16"}', b"max_batch_size: 16"),
+        ('{"max_batch_size":16}', b"max_batch_size: 16"),
+        (' {"maxBatchSize": 16, "name": "m"}', b'max_batch_size: 16 name: "m"'),
+        ('{"max_batch_size": 16, "optimization": {}}', b"max_batch_size: 16 optimization { }"),
+        ("{}", b""),
     ],
 )
-def test_both_forms_mean_the_same(text: str) -> None:
-    assert pbtxt.parse(to_pbtxt(text, "m"), "m") == pbtxt.parse(b"max_batch_size: 16", "m")
+def test_both_forms_mean_the_same(text: str, file: bytes) -> None:
+    assert pbtxt.parse(to_pbtxt(text, "m"), "m") == pbtxt.parse(file, "m")
 
 
 def test_tensors_and_wide_numbers() -> None:

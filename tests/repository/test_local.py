@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from gateway.core.model import check_name
 from gateway.repository import local, pbtxt
 from gateway.repository.catalogue import Catalogue, ModelEntry, Override, PartialConfig, RefusedVersion
+from gateway.repository.formats import FORMATS
 from gateway.repository.local import RepositoryUnreachable, scan, scan_all, scan_one
 from gateway.repository.versions import parse_folder
 
 MODEL = b"not a real one: the scan never opens it"
+NO_FILE = f"there is no {' or '.join(repr(known.file_name) for known in FORMATS)} in it"
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_another_file_name(root: Path) -> None:
 
 BROKEN = {
     "bad name": ("name: 'other'", "config.pbtxt: name: 'other' is not the name of the folder, 'm'"),
-    "bad field": ("optimization { priority: PRIORITY_MAX }", "config.pbtxt: optimization: is not supported"),
+    "bad field": ("optimization { priority: PRIORITY_MAX }", "config.pbtxt: optimization.priority: is not"),
     "no text": ("\0", "config.pbtxt: line 1, column 1: "),
     "no such version": (
         "version_policy { specific { versions: 7 } }",
@@ -192,6 +194,21 @@ def test_a_version_that_goes_while_it_is_read(root: Path, monkeypatch: pytest.Mo
     assert entry.refused == (RefusedVersion(2, "cannot be read: No such file or directory"),)
 
 
+def test_a_python_model_is_found_by_its_file_and_never_runs_inline(root: Path) -> None:
+    put(root, "both", 1)
+    (root / "both" / "1" / "model.py").write_text("raise SystemExit")
+    (root / "code" / "1").mkdir(parents=True)
+    (root / "code" / "1" / "model.py").write_text("raise SystemExit")
+    found = scan(root).entries
+    assert [found[name].versions[0].backend for name in ("both", "code")] == ["onnxruntime", "python"]
+    inline = 'parameters { key: "gateway.isolation" value { string_value: "inline" } }'
+    (root / "code" / "config.pbtxt").write_text(inline)
+    assert scan(root).entries["code"].broken == (
+        "no version can be loaded; version 1: "
+        "'model.py' is code and never runs in a front: gateway.isolation inline"
+    )
+
+
 # ---- half-written models ------------------------------------------------------------------------
 
 
@@ -200,7 +217,7 @@ def test_a_version_being_uploaded_does_not_displace_the_one_that_serves(root: Pa
     served = only(root).versions
     new = root / "m" / "2"
     new.mkdir()
-    assert only(root).refused == (RefusedVersion(2, "there is no 'model.onnx' in it"),)
+    assert only(root).refused == (RefusedVersion(2, NO_FILE),)
     (new / "weights.bin").write_bytes(b"1")
     (new / "model.onnx.part").write_bytes(b"1")
     assert only(root).versions == served
@@ -215,7 +232,7 @@ def test_a_new_model_being_uploaded_is_broken_until_it_is_there(root: Path) -> N
     (root / "m").mkdir()
     assert only(root).broken
     (root / "m" / "1").mkdir()
-    assert only(root).broken == "no version can be loaded; version 1: there is no 'model.onnx' in it"
+    assert only(root).broken == f"no version can be loaded; version 1: {NO_FILE}"
     put(root, "m", config="max_batch_size")
     assert only(root).broken.startswith("config.pbtxt: line 1")
     put(root, "m", config="max_batch_size: 8\n")
@@ -331,7 +348,7 @@ HOSTILE = {
     folder_config: "'config.pbtxt' is not a regular file",
     fifo_file: "version 1: 'model.onnx' is not a regular file",
     device_file: "version 1: 'model.onnx' is a link that leaves the repository",
-    folder_file: "version 1: there is no 'model.onnx' in it",
+    folder_file: f"version 1: {NO_FILE}",
     hard_link_file: "version 1: 'model.onnx' is a hard link (2 names): copy it instead",
     hard_link_config: "'config.pbtxt' is a hard link (2 names): copy it instead",
     circle: "version 1: holds more than 4096 files or 8 levels of folders",

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy
 from gateway.core.tensor import TensorSpec
+from gateway.core.warmup import Warmup, WarmupInput
 from gateway.generated import model_config_pb2
 from gateway.repository import pbtxt
 from gateway.repository.catalogue import PartialConfig
-from gateway.repository.pbtxt import ConfigRefused, parse
+from gateway.repository.pbtxt import parse
+from gateway.repository.refusal import ConfigRefused
 from gateway.repository.versions import All, Latest, Specific
 
 X = 'input { name: "x" data_type: TYPE_FP32 dims: [ 4 ] }'
@@ -21,7 +23,7 @@ ALONE = BatchPolicy(enabled=False)
 
 
 def config(text: str) -> PartialConfig:
-    return parse(text.encode(), "m")
+    return msgspec.structs.replace(parse(text.encode(), "m"), written=b"")
 
 
 def refusal(text: str | bytes) -> str:
@@ -86,6 +88,29 @@ GOOD = {
         PartialConfig()
     ),
     "dynamic_batching { preserve_ordering: false default_queue_policy { } }": PartialConfig(),
+    "optimization { graph { level: -1 } }": PartialConfig(options={"level": "-1"}),
+    "optimization { graph { } }": PartialConfig(options={"level": "0"}),
+    "optimization { input_pinned_memory { enable: false } execution_accelerators { } }": PartialConfig(),
+    'optimization { graph { level: 1 } } parameters { key: "level" value { string_value: "1" } }': (
+        PartialConfig(options={"level": "1"})
+    ),
+    'parameters { key: "gateway.labels" value { string_value: "stable=1, canary=3" } }': PartialConfig(
+        labels={"stable": 1, "canary": 3}
+    ),
+    "output { name: 'y' data_type: TYPE_FP32 dims: 4 label_filename: 'names.txt' }": PartialConfig(
+        outputs=(TensorSpec("y", DType.FP32, (4,)),), label_files={"y": "names.txt"}
+    ),
+    "input { name: 'x' data_type: TYPE_FP32 dims: [ 3, 2, 2 ] format: FORMAT_NCHW }": PartialConfig(
+        inputs=(TensorSpec("x", DType.FP32, (3, 2, 2)),), batching=ALONE
+    ),
+    "input { name: 'x' data_type: TYPE_FP32 dims: 1 reshape { } }": PartialConfig(
+        inputs=(TensorSpec("x", DType.FP32, (1,), ()),), batching=ALONE
+    ),
+    "model_warmup { inputs { key: 'x' value { data_type: TYPE_FP32 dims: 4 zero_data: true } } }": (
+        PartialConfig(
+            warmup=(Warmup("", 1, 1, (WarmupInput("x", DType.FP32, (4,), "zero"),)),),
+        )
+    ),
 }
 
 
@@ -101,6 +126,18 @@ def test_every_datatype(dtype: DType) -> None:
     assert parsed.inputs == (TensorSpec("x", dtype, (1,)),)
 
 
+def test_the_parameters_of_a_python_model_are_its_own() -> None:
+    text = "parameters { key: 'level' value { string_value: 'high' } }"
+    assert config(f"backend: 'python' {text}").options == {"level": "high"}
+    assert refusal(text)
+
+
+def test_the_parameters_of_a_pytorch_model_are_those_of_its_backend() -> None:
+    text = "parameters { key: 'INFERENCE_MODE' value { string_value: 'false' } }"
+    assert config(f"platform: 'pytorch_libtorch' {text}").options == {"INFERENCE_MODE": "false"}
+    assert refusal(f"backend: 'onnxruntime' {text}")
+
+
 # Text to what its refusal must begin with, behind "config.pbtxt: ".
 BAD = {
     "nme: 'x'": 'line 1, column 1: Message type "inference.ModelConfig" has no field named "nme"',
@@ -114,7 +151,7 @@ BAD = {
     "[type.googleapis.com/inference.ModelConfig] { }": "line 1, column ",
     "name: 'other'": "name: 'other' is not the name of the folder, 'm'",
     "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: onnxruntime_onnx",
-    "backend: 'python'": "backend: 'python' is not supported; supported: onnxruntime",
+    "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: onnxruntime, python, pytorch",
     "platform: 'onnxruntime_onnx' backend: 'python'": "backend: 'python' is not supported",
     "platform: 'x' backend: 'y'": "platform: 'x' is not supported",
     "runtime: 'x'": "runtime: is not supported",
@@ -135,12 +172,18 @@ BAD = {
         "input[0].dims: more elements"
     ),
     f"{X} {X}": "input: two tensors have the same name",
-    "input { name: 'x' data_type: TYPE_FP32 dims: 1 reshape { } }": "input[0].reshape: to another shape",
-    "output { name: 'x' data_type: TYPE_FP32 dims: 4 reshape { shape: [ 2, 2 ] } }": "output[0].reshape: to",
-    "input { name: 'x' data_type: TYPE_FP32 dims: 1 optional: true }": "input[0].optional: is not supported",
-    "input { name: 'x' data_type: TYPE_FP32 dims: 1 format: FORMAT_NHWC }": "input[0].format: is not",
+    "input { name: 'x' data_type: TYPE_FP32 dims: 2 reshape { } }": "input[0].reshape: [] has not the",
+    "input { name: 'x' data_type: TYPE_FP32 dims: 1 optional: true }": (
+        "input[0].optional: is not supported: every input must be sent"
+    ),
+    "input { name: 'x' data_type: TYPE_FP32 dims: 1 format: FORMAT_NHWC }": (
+        "input[0].format: FORMAT_NHWC needs 3 dims, there are 1"
+    ),
+    "input { name: 'x' data_type: TYPE_FP32 dims: 1 is_shape_tensor: true }": "input[0].is_shape_tensor: ",
     "input { name: 'x' data_type: TYPE_FP32 dims: 1 allow_ragged_batch: true }": "input[0].allow_ragged",
-    "output { name: 'y' data_type: TYPE_FP32 dims: 1 label_filename: 'l' }": "output[0].label_filename: ",
+    "output { name: 'y' data_type: TYPE_FP32 dims: 1 label_filename: '../l' }": (
+        "output[0].label_filename: must be a plain file name"
+    ),
     "dynamic_batching { preferred_batch_size: 4 }": (
         "dynamic_batching.preferred_batch_size: needs max_batch_size"
     ),
@@ -155,21 +198,39 @@ BAD = {
     ),
     "dynamic_batching { preserve_ordering: true }": "dynamic_batching.preserve_ordering: is not supported",
     "dynamic_batching { default_queue_policy { max_queue_size: 1 } }": "dynamic_batching.default_queue",
-    "dynamic_batching { priority_levels: 2 }": "dynamic_batching.priority_levels: is not supported",
+    "dynamic_batching { priority_levels: 2 default_priority_level: 1 }": (
+        "dynamic_batching.priority_levels: is not supported"
+    ),
     "dynamic_batching { } sequence_batching { }": "line 1, column ",
     "sequence_batching { }": "sequence_batching: is not supported",
     "ensemble_scheduling { }": "ensemble_scheduling: is not supported",
-    "optimization { graph { level: 1 } }": "optimization: is not supported",
-    "response_cache { enable: true }": "response_cache: is not supported",
-    "model_transaction_policy { decoupled: true }": "model_transaction_policy: is not supported",
-    "model_warmup { name: 'w' }": "model_warmup: is not supported",
+    "optimization { graph { level: 3 } }": "optimization.graph.level: 3 is not in -1..2",
+    "optimization { graph { } } parameters { key: 'level' value { string_value: '1' } }": (
+        "optimization.graph.level: 0 contradicts parameters['level'] 1"
+    ),
+    "optimization { cuda { graphs: true } }": "optimization.cuda: is not supported: no engine here uses a",
+    "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt' } } }": (
+        "optimization.execution_accelerators.gpu_execution_accelerator: is not supported: no engine"
+    ),
+    "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }": (
+        "optimization.execution_accelerators.cpu_execution_accelerator: is not supported: ONNX Runtime"
+    ),
+    "optimization { priority: PRIORITY_MAX }": "optimization.priority: is not supported",
+    "response_cache { enable: true }": "response_cache.enable: is not supported",
+    "model_transaction_policy { decoupled: true }": (
+        "model_transaction_policy.decoupled: is not supported: every request has one response"
+    ),
+    "model_warmup { name: 'w' }": "model_warmup[0].inputs: must be given",
+    "parameters { key: 'gateway.labels' value { string_value: '1=1' } }": (
+        "parameters['gateway.labels']: '1' is no label: 1 to 64 of"
+    ),
     "metric_tags { key: 'a' value: 'b' }": "metric_tags: is not supported",
     "cc_model_filenames { key: 'a' value: 'b' }": "cc_model_filenames: is not supported",
     "version_policy { latest { } }": "version_policy.latest.num_versions: 0 is not in 1..",
     "version_policy { specific { } }": "version_policy.specific.versions: names no version",
     "version_policy { specific { versions: [ 1, 0 ] } }": "version_policy.specific.versions: 0 is not in 1..",
     "version_policy { specific { versions: [ -3 ] } }": "version_policy.specific.versions: -3 is not in 1..",
-    "instance_group { kind: KIND_GPU }": "instance_group[0].kind: KIND_GPU is not supported yet; supported: ",
+    "instance_group { kind: KIND_GPU }": "instance_group[0].kind: KIND_GPU is not supported yet, for ",
     "instance_group { } instance_group { kind: KIND_MODEL }": "instance_group[1].kind: KIND_MODEL is not",
     "instance_group { count: -1 }": "instance_group[0].count: -1 is not in 1..64",
     "instance_group { count: 65 }": "instance_group[0].count: 65 is not in 1..64",
@@ -191,6 +252,24 @@ BAD = {
     "parameters { key: 'intra_op_thread_count' value { string_value: '²' } }": (
         "parameters['intra_op_thread_count']: '²' is not"
     ),
+    "platform: 'pytorch_libtorch' parameters { key: 'ENABLE_NVFUSER' value { string_value: 'true' } }": (
+        "parameters['ENABLE_NVFUSER']: is not supported"
+    ),
+    "backend: 'pytorch' parameters { key: 'INFERENCE_MODE' value { string_value: 'yes' } }": (
+        "parameters['INFERENCE_MODE']: 'yes' is not one of true, false"
+    ),
+    "backend: 'pytorch' parameters { key: 'INTRA_OP_THREAD_COUNT' value { string_value: '0' } }": (
+        "parameters['INTRA_OP_THREAD_COUNT']: '0' is not one of 1..256"
+    ),
+    "backend: 'python' parameters { key: 'EXECUTION_ENV_PATH' value { string_value: '/e.tar.gz' } }": (
+        "parameters['EXECUTION_ENV_PATH']: is not supported"
+    ),
+    "backend: 'python' parameters { key: 'gateway.color' value { string_value: '1' } }": (
+        "parameters['gateway.color']: is not supported"
+    ),
+    f"backend: 'python' parameters {{ key: 'a' value {{ string_value: '{'x' * 40_000}' }} }}": (
+        "parameters: are 40001 bytes, must be at most 32768"
+    ),
     "parameters { key: 'enable_mem_arena' value { } }": "parameters['enable_mem_arena']: '' is not one of",
 }
 
@@ -205,7 +284,9 @@ def test_every_field_of_the_protocol_is_honoured_or_refused_by_name() -> None:
     """A field set to something may end up in the result or in a refusal, but never nowhere."""
     descriptor = model_config_pb2.ModelConfig.DESCRIPTOR
     honoured = pbtxt._HONOURED
-    messages = [descriptor, *(descriptor.file.message_types_by_name[name] for name in list(honoured)[1:])]
+    outer = descriptor.file.message_types_by_name
+    inner = outer["ModelOptimizationPolicy"].nested_types_by_name
+    messages = [outer.get(name) or inner[name] for name in honoured]
     for message in messages:
         assert honoured[message.name] <= {field.name for field in message.fields}
     for field in descriptor.fields:
@@ -217,16 +298,12 @@ FIELD_VALUES = {
     "runtime": "runtime: 'x'",
     "batch_input": "batch_input { }",
     "batch_output": "batch_output { }",
-    "optimization": "optimization { eager_batching: true }",
     "sequence_batching": "sequence_batching { }",
     "ensemble_scheduling": "ensemble_scheduling { }",
     "cc_model_filenames": "cc_model_filenames { key: 'a' value: 'b' }",
     "metric_tags": "metric_tags { key: 'a' value: 'b' }",
-    "model_warmup": "model_warmup { }",
     "model_operations": "model_operations { op_library_filename: 'x' }",
-    "model_transaction_policy": "model_transaction_policy { decoupled: true }",
     "model_repository_agents": "model_repository_agents { agents { } }",
-    "response_cache": "response_cache { enable: true }",
     "model_metrics": "model_metrics { metric_control { } }",
 }
 

@@ -27,7 +27,7 @@ def test_everything_is_read_from_the_file_when_nothing_is_said() -> None:
     found = done(spec(), [X], [Y])
     assert found.max_batch_size == 16
     assert found.inputs == (TensorSpec("X", DType.FP32, (3, -1)),)
-    assert found.outputs == (TensorSpec("Y", DType.INT64, ()),)
+    assert found.outputs == (TensorSpec("Y", DType.INT64, (1,), ()),)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_given_signature_does_not_batch_unless_it_says_so() -> None:
     assert done(spec(inputs=(TensorSpec("X", DType.FP32, (-1, 3, 5)),)), [X], [Y]).max_batch_size == 0
     batching = spec(inputs=(TensorSpec("X", DType.FP32, (3, 5)),), size=8)
     found = done(batching, [X], [Y], known=True)
-    assert (found.inputs, found.outputs[0].shape) == (batching.inputs, ())
+    assert (found.inputs, found.outputs[0].shape) == (batching.inputs, (1,))
 
 
 def test_the_order_is_the_configurations_and_outputs_may_be_fewer() -> None:
@@ -66,7 +66,13 @@ def test_the_order_is_the_configurations_and_outputs_may_be_fewer() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (spec(size=8), "does not support batching"),
+        (spec(size=8), "^autofill failed for model 'm': model does not support batching while non-zero"),
+        (
+            spec((TensorSpec("F", DType.FP32, (3,)),), (TensorSpec("F", DType.FP32, (3,)),), 8),
+            "^model does not support batching",
+        ),
+        (spec((TensorSpec("F", DType.FP32, (3,)),)), r"with dims \[3\], the model has \[1, 3\]"),
+        (spec((TensorSpec("F", DType.FP32, (3,), (3, 1)),)), r"with reshape \[3, 1\], the model has"),
         (spec((TensorSpec("A", DType.FP32, (1, 3)),)), r"unexpected input 'A': the model has \['F'\]"),
         (spec((TensorSpec("F", DType.FP64, (1, 3)),)), "input 'F' is configured as FP64, the model has FP32"),
         (spec((TensorSpec("F", DType.FP32, (1, 3, 1)),)), r"input 'F' is configured with dims \[1, 3, 1\]"),
@@ -78,6 +84,11 @@ def test_the_order_is_the_configurations_and_outputs_may_be_fewer() -> None:
 def test_contradictions_name_the_tensor(given: ModelSpec, text: str) -> None:
     with pytest.raises(LoadError, match=text):
         done(given, [FIXED], [FIXED], known=True)
+
+
+def test_a_reshape_is_what_must_fit_the_file() -> None:
+    given = spec((TensorSpec("F", DType.FP32, (3,), (1, 3)),), (TensorSpec("F", DType.FP32, (3,), (1, 3)),))
+    assert done(given, [FIXED], [FIXED], known=True).inputs == given.inputs
 
 
 def test_an_input_that_the_configuration_forgot_is_named() -> None:

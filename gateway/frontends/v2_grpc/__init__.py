@@ -4,6 +4,7 @@ routes     paths to endpoints | endpoints: what answers | metadata: the calls ab
 codec      ModelInferRequest to InferRequest, InferResponse to ModelInferResponse
 framing    length-prefixed messages, grpc-timeout | errors: reasons to gRPC statuses
 health     Check, List, Watch | reflection: v1 and v1alpha
+grpcio     the same calls through the official server; imported only where the settings ask for it
 
 Called by wire through `Grpc` on HTTP/2, calls the pipeline. Never blocks and never waits. Everything
 that is not offered is UNIMPLEMENTED. A compressed message is expanded on the front's loop, 3 ms for

@@ -89,7 +89,7 @@ class _Plan(NamedTuple):
     """A request but for its id and its tensors' bytes."""
 
     model: str
-    version: int
+    version: int | str
     inputs: tuple[_Input, ...]
     outputs: tuple[RequestedOutput, ...]
     parameters: RequestParameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -14,16 +15,17 @@ from gateway.frontends.v2_grpc.endpoints import answer_message
 from gateway.frontends.v2_grpc.errors import answer_error
 from gateway.generated import open_inference_pb2 as pb
 from gateway.pipeline.service import InferenceService, ModelDescription
+from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
 # Exactly those that work over gRPC; the binary tensor extension is REST's.
-EXTENSIONS = ("parameters",)
+EXTENSIONS = ("model_configuration", "parameters")
 
 _M = TypeVar("_M", bound=Message)
 
 
 class Metadata:
-    """ServerLive, ServerReady, ServerMetadata, ModelReady and ModelMetadata."""
+    """ServerLive, ServerReady, ServerMetadata, ModelReady, ModelMetadata and ModelConfig."""
 
     def __init__(
         self,
@@ -64,7 +66,12 @@ class Metadata:
     def model_metadata(self, message: bytes, exchange: Exchange) -> None:
         asked = read(pb.ModelMetadataRequest, message)
         name, version = check_name(asked.name), parse_version(asked.version)
-        self._service.describe(name, version, partial(_described, exchange))
+        self._service.describe(name, version, partial(_described, exchange, describe))
+
+    def model_config(self, message: bytes, exchange: Exchange) -> None:
+        asked = read(pb.ModelConfigRequest, message)
+        name, version = check_name(asked.name), parse_version(asked.version)
+        self._service.describe(name, version, partial(_described, exchange, describe_config))
 
 
 def read(kind: type[_M], message: bytes) -> _M:
@@ -75,12 +82,14 @@ def read(kind: type[_M], message: bytes) -> _M:
         raise InvalidInput(f"the message is not a {kind.__name__}") from None
 
 
-def _described(exchange: Exchange, result: ModelDescription | GatewayError) -> None:
+def _described(
+    exchange: Exchange, tell: Callable[[ModelDescription], bytes], result: ModelDescription | GatewayError
+) -> None:
     if isinstance(result, GatewayError):
         answer_error(exchange, result)
         return
     try:
-        message = describe(result)
+        message = tell(result)
     except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer
         answer_error(exchange, as_gateway_error(error))
         return
@@ -100,3 +109,9 @@ def describe(description: ModelDescription) -> bytes:
         for tensor in tensors:
             told.add(name=tensor.name, datatype=tensor.dtype.name, shape=batch + tensor.shape)
     return message.SerializeToString()
+
+
+def describe_config(description: ModelDescription) -> bytes:
+    """A ModelConfigResponse with the complete configuration."""
+    config = completed(description.config, description.spec)
+    return pb.ModelConfigResponse(config=config).SerializeToString()

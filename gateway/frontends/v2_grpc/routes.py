@@ -59,6 +59,7 @@ class Grpc:
             b"/inference.GRPCInferenceService/ServerMetadata": metadata.server_metadata,
             b"/inference.GRPCInferenceService/ModelReady": metadata.model_ready,
             b"/inference.GRPCInferenceService/ModelMetadata": metadata.model_metadata,
+            b"/inference.GRPCInferenceService/ModelConfig": metadata.model_config,
             b"/inference.GRPCInferenceService/RepositoryIndex": repository.index,
             _LOAD: repository.load,
             b"/inference.GRPCInferenceService/RepositoryModelUnload": repository.unload,

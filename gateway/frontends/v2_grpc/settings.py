@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -10,6 +12,11 @@ class GrpcSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    engine: Literal["native", "grpcio"] = Field(
+        default="native",
+        description="What serves server.grpc_port: native (REST too, there) or grpcio, the official server, "
+        "slower by far, which keeps those of [wire] that it has, too; http_port stays native.",
+    )
     max_message_bytes: int = Field(
         default=256 << 20,
         ge=1 << 10,

@@ -1,6 +1,7 @@
 """V2 / Open Inference Protocol over HTTP: JSON, the binary tensor extension, gzip and deflate.
 
-routes     paths to endpoints | endpoints: what answers | metadata: bodies about server and model
+routes     paths to endpoints | endpoints: what answers
+metadata   bodies about server and model | model_config: a model's complete configuration
 codec      bodies to InferRequest, InferResponse to bodies
 document   JSON text to values, strictly | elements: values to tensor bytes and back
 binary     the binary tensor extension | compression: content codings

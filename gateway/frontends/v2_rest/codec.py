@@ -41,16 +41,10 @@ from gateway.frontends.parameters import (
 from gateway.frontends.v2_rest.binary import Slot, check_header_length, fill_slots, read_slot
 from gateway.frontends.v2_rest.document import check_keys, load
 from gateway.frontends.v2_rest.elements import dump_elements, layout, pack_elements, read_layout
+from gateway.frontends.v2_rest.forms import Form, PlainRequest
 
 _CACHED_HEADERS = 1024
 _CACHED_HEADER_BYTES = 2048
-
-
-class Form(msgspec.Struct, frozen=True):
-    """How the caller wants its outputs: those of `binary` as bytes, or all where it named none."""
-
-    binary: frozenset[str] = frozenset()
-    all_binary: bool = False
 
 
 ALL_JSON = Form()
@@ -58,28 +52,16 @@ _ALL_BINARY = Form(all_binary=True)
 
 
 class Target(NamedTuple):
-    """What the URL and the settings say of a request; `version` 0 is the latest."""
+    """What the URL and the settings say of a request; `version` 0 is the latest, a text a label."""
 
     model: str
-    version: int
+    version: int | str
     max_json_bytes: int = 64 << 20
 
 
 # An answer's body, and its JSON's length where binary tensors follow (else None): a plain tuple,
 # because making a NamedTuple takes 0.25 us of the 2.
 Encoded = tuple[bytes | tuple[Buffer, ...], int | None]
-
-
-class _PlainInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    name: str
-    shape: tuple[int, ...]
-    datatype: str
-    data: list[int | float]
-
-
-class _Plain(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    inputs: tuple[_PlainInput, ...]
-    id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Parsed(NamedTuple):
@@ -92,7 +74,7 @@ class _Parsed(NamedTuple):
     form: Form
 
 
-_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_plain = msgspec.json.Decoder(PlainRequest).decode
 _headers: dict[bytes, _Parsed] = {}
 
 

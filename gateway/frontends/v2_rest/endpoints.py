@@ -12,8 +12,9 @@ from gateway.core.messages import InferResponse, Lease
 from gateway.core.tensor import Buffer
 from gateway.frontends.codings import deflate, inflate
 from gateway.frontends.faults import as_gateway_error
-from gateway.frontends.v2_rest.codec import Form, Target, decode, encode
+from gateway.frontends.v2_rest.codec import Target, decode, encode
 from gateway.frontends.v2_rest.errors import JSON, answer_error
+from gateway.frontends.v2_rest.forms import Form
 from gateway.frontends.v2_rest.settings import RestSettings
 from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.service import InferenceService

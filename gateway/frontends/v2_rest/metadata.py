@@ -8,7 +8,7 @@ from gateway.core.tensor import TensorSpec
 from gateway.pipeline.service import ModelDescription
 
 # Exactly those that work; Triton's other extensions are not claimed.
-EXTENSIONS = ("binary_tensor_data", "parameters")
+EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters")
 
 
 def server_metadata(name: str, version: str, extensions: tuple[str, ...] = ()) -> bytes:

@@ -15,6 +15,7 @@ from gateway.frontends.v2_rest.compression import accepted_coding, content_codin
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
+from gateway.frontends.v2_rest.model_config import model_config
 from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
 from gateway.pipeline.service import ModelDescription
@@ -48,6 +49,7 @@ class Rest:
             b"/v2/health/live": partial(_health, tools.service.is_live),
             b"/v2/health/ready": partial(_health, tools.service.is_ready),
         }
+        self._abouts = {b"config": self._config, b"ready": self._ready}
         self._endpoints: dict[tuple[bytes, bytes, bytes | None, bytes | None, bytes | None], Endpoint] = {}
 
     def route(self, head: Head) -> Endpoint:
@@ -82,10 +84,10 @@ class Rest:
                     return self._about(head, self._metadata, model, b"")
                 case [b"models", model, b"versions", version]:
                     return self._about(head, self._metadata, model, version)
-                case [b"models", model, b"ready"]:
-                    return self._about(head, self._ready, model, b"")
-                case [b"models", model, b"versions", version, b"ready"]:
-                    return self._about(head, self._ready, model, version)
+                case [b"models", model, (b"config" | b"ready") as what]:
+                    return self._about(head, self._abouts[what], model, b"")
+                case [b"models", model, b"versions", version, (b"config" | b"ready") as what]:
+                    return self._about(head, self._abouts[what], model, version)
                 case [b"models", model, b"infer"]:
                     return self._infer(head, _target(model, b""), length, encoding, accept)
                 case [b"models", model, b"versions", version, b"infer"]:
@@ -146,7 +148,16 @@ class Rest:
         answer_error(exchange, error, extra)
 
     def _metadata(self, target: Target, exchange: Exchange) -> None:
-        self._tools.service.describe(target.model, target.version, partial(_describe, exchange))
+        self._describe(target, model_metadata, exchange)
+
+    def _config(self, target: Target, exchange: Exchange) -> None:
+        self._describe(target, model_config, exchange)
+
+    def _describe(
+        self, target: Target, tell: Callable[[ModelDescription], bytes], exchange: Exchange
+    ) -> None:
+        described = partial(_described, exchange, tell)
+        self._tools.service.describe(target.model, target.version, described)
 
     def _ready(self, target: Target, exchange: Exchange) -> None:
         try:
@@ -186,12 +197,14 @@ def _health(is_well: Callable[[], bool], exchange: Exchange) -> None:
     exchange.respond(200 if is_well() else 503, ())
 
 
-def _describe(exchange: Exchange, result: ModelDescription | GatewayError) -> None:
+def _described(
+    exchange: Exchange, tell: Callable[[ModelDescription], bytes], result: ModelDescription | GatewayError
+) -> None:
     if isinstance(result, GatewayError):
         answer_error(exchange, result)
         return
     try:
-        body = model_metadata(result)
+        body = tell(result)
     except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer
         answer_error(exchange, as_gateway_error(error))
         return

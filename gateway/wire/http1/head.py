@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
 
 import httptools
-import msgspec
 
 from gateway.wire.exchange import Endpoint, Head
 
@@ -43,7 +43,8 @@ class Refused(Exception):
         self.kind = kind
 
 
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class RequestHead:
     """What a head says; shared by all requests whose heads were the same bytes.
 
     `body_bytes` is the declared size, 0 without a body, CHUNKED where only the chunks tell. `tail` ends
@@ -229,7 +230,7 @@ class HeadCache:
 
     __slots__ = ("_by_bytes", "_capacity", "get")
 
-    MAX_HEAD_BYTES = 2048
+    MAX_HEAD_BYTES: ClassVar[int] = 2048
 
     def __init__(self, capacity: int = 1024) -> None:
         self._by_bytes: dict[bytes, RequestHead] = {}

@@ -9,8 +9,7 @@ fields of a gRPC call.
 from __future__ import annotations
 
 import re
-
-import msgspec
+from dataclasses import dataclass
 
 from gateway.wire.exchange import Endpoint, Head, Headers
 from gateway.wire.http2.frames import ErrorCode, StreamFault
@@ -57,7 +56,8 @@ class Http2Head(Head):
     routed: Endpoint
 
 
-class _Shape(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class _Shape:
     """What the names of a block say; positions are indices into it, -1 for absent."""
 
     fault: str

@@ -7,6 +7,8 @@ not here: a field that no request may have is one request's fault, but the table
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.wire.http2 import huffman
 from gateway.wire.http2.frames import DEFAULT_TABLE_BYTES, ConnectionFault, ErrorCode
 from gateway.wire.http2.static_table import FIRST_DYNAMIC, STATIC, Field
@@ -81,7 +83,9 @@ class Decoder:
     __slots__ = ("_bytes", "_capacity", "changed", "limit", "table")
 
     def __init__(self, limit: int = DEFAULT_TABLE_BYTES) -> None:
-        self.table: list[Field] = [(b"", b""), *STATIC]
+        # Any, not Field: compiled, a typed tuple is taken apart and put together anew at each step, and a
+        # field indexed ten thousand times would be ten thousand tuples.
+        self.table: list[Any] = [(b"", b""), *STATIC]
         self.limit = limit  # of the capacity a peer may choose, bytes
         self.changed = False
         self._capacity = min(limit, DEFAULT_TABLE_BYTES)
@@ -102,7 +106,7 @@ class Decoder:
     # method alone is 0.1.
     def _decode(self, block: bytes) -> list[Field]:  # ruff: ignore[complex-structure, too-many-statements]
         table = self.table
-        fields: list[Field] = []
+        fields: list[Any] = []
         append = fields.append
         at, end = 0, len(block)
         while at < end:

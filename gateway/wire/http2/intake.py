@@ -162,7 +162,7 @@ class Intake:
         if stream.has_said:
             return
         upload = self.upload_of(stream)
-        if 0 <= stream.head.content_length != upload.got:
+        if 0 <= stream.request.content_length != upload.got:
             self._break_stream(stream.id, ErrorCode.PROTOCOL_ERROR)
         elif upload.receiver is not None:
             upload.end()

@@ -142,7 +142,7 @@ class Upload:
         size = stop - start
         self.got += size
         self.last_at = now
-        expected = self._stream.head.content_length
+        expected = self._stream.request.content_length
         if 0 <= expected < self.got:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "more data than content-length says")
         if self.got > self._limit:
@@ -185,7 +185,7 @@ class Upload:
 
     def _try_size(self, data: bytes, start: int, stop: int) -> memoryview | None:
         """Takes memory for the whole body as soon as its size is known and large."""
-        head = self._stream.head
+        head = self._stream.request
         size: int | None = head.content_length
         if head.content_length < 0:
             first = self._body[:_PREFIX_BYTES] + data[start : min(stop, start + _PREFIX_BYTES)]

@@ -343,14 +343,14 @@ class Reception:
 
     def _begin(self, stream: Http2Exchange, *, ends_stream: bool) -> None:
         """Starts on a request whose head is known, as its endpoint wants it."""
-        endpoint, announced = stream.endpoint, stream.head.content_length
+        endpoint, announced = stream.endpoint, stream.request.content_length
         if announced > endpoint.max_body_bytes and not ends_stream:
             stream.refuse(TooLarge(f"the body is over the limit of {endpoint.max_body_bytes} bytes"))
             return
         if not endpoint.whole:
             self._open(stream)
         elif not ends_stream:
-            stream.is_fresh = stream.head.is_plain
+            stream.is_fresh = stream.request.is_plain
         if ends_stream:
             self._intake.end(stream)
 

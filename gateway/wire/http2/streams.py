@@ -46,15 +46,14 @@ class Http2Exchange(Exchange):
         "is_quick",
         "opened_at",
         "out",
+        "request",
         "sender",
         "upload",
         "window",
     )
 
-    head: Http2Head
-
     def __init__(self, sender: Sender, peer: Peer, stream_id: int, head: Http2Head) -> None:
-        self.head = head
+        self.head = self.request = head
         self.peer = peer
         self.on_gone = None
         self.on_writable = None

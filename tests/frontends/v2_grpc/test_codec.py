@@ -173,7 +173,7 @@ def test_parameters_outputs_and_timeout():
     [
         ({"model_name": ""}, "model name"),
         ({"model_name": "../x"}, "model name"),
-        ({"model_version": "x"}, "version"),
+        ({"model_version": "1x"}, "version"),
         ({"model_version": "0"}, "version"),
         ({"datatype": "FP31"}, "'x'.*datatype"),
         ({"shape": [-1]}, "'x'"),

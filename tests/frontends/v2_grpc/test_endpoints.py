@@ -136,15 +136,15 @@ def broken(*arguments):
 
 
 @pytest.mark.parametrize("where", ["decode", "encode"])
-def test_a_bug_costs_one_call_only(monkeypatch, where, caplog):
-    monkeypatch.setattr(endpoints, where, broken)
+def test_a_bug_costs_one_call_only(where, caplog):
+    """A body, or an output, that is no buffer stands for a defect of ours."""
     lease, answer_lease = FakeLease(), FakeLease()
-    output = Tensor("x", DType.INT8, (1,), b"a")
+    output = Tensor("x", DType.INT8, (1,), None)
     service = FakeInferenceService(lambda request: InferResponse("m", 1, (output,), lease=answer_lease))
-    exchange = run(service, lease=lease)
+    exchange = run(service, None if where == "decode" else BODY, lease=lease)
     assert exchange.trailers == {b"grpc-status": b"13", b"grpc-message": b"internal error"}
     assert (lease.holds, answer_lease.holds) == (0, 1 if where == "decode" else 0)
-    assert "a bug" in caplog.text
+    assert "TypeError" in caplog.text
 
 
 def test_bombs():

@@ -5,8 +5,9 @@ import pytest
 from gateway.core.errors import InvalidInput
 from gateway.frontends.v2_grpc.metadata import Metadata
 from gateway.generated import open_inference_pb2 as pb
+from gateway.repository.normalised import completed
 from gateway.wire.exchange import Head
-from tests.fakes.inference import FakeExchange, FakeInferenceService
+from tests.fakes.inference import FRAUD, FakeExchange, FakeInferenceService
 
 HEAD = Head(b"POST", b"/", (), http_version="2")
 
@@ -31,7 +32,7 @@ def test_server(is_well):
 
 def test_server_metadata():
     told = ask("server_metadata", b"", pb.ServerMetadataResponse)
-    assert (told.name, told.version, told.extensions) == ("gw", "1.2", ["parameters"])
+    assert (told.name, told.version, told.extensions) == ("gw", "1.2", ["model_configuration", "parameters"])
 
 
 @pytest.mark.parametrize(
@@ -53,16 +54,27 @@ def test_model_metadata():
     assert ask("model_metadata", pb.ModelMetadataRequest(name="none"), None) == b"5"
 
 
+def test_model_config():
+    config = ask("model_config", pb.ModelConfigRequest(name="fraud"), pb.ModelConfigResponse).config
+    assert config == completed(b"", FRAUD)
+    assert (config.name, config.max_batch_size) == ("fraud", FRAUD.max_batch_size)
+    assert ask("model_config", pb.ModelConfigRequest(name="none"), None) == b"5"
+
+
 @pytest.mark.parametrize(
-    "method", ["server_live", "server_ready", "server_metadata", "model_ready", "model_metadata"]
+    "method",
+    [
+        *("server_live", "server_ready", "server_metadata"),
+        *("model_ready", "model_metadata", "model_config"),
+    ],
 )
 def test_malformed(method):
     with pytest.raises(InvalidInput, match="the message is not a"):
         ask(method, b"\xff", None)
 
 
-@pytest.mark.parametrize("method", ["model_ready", "model_metadata"])
+@pytest.mark.parametrize("method", ["model_ready", "model_metadata", "model_config"])
 def test_names_are_checked(method):
-    for question in (pb.ModelReadyRequest(name="../x"), pb.ModelReadyRequest(name="m", version="x")):
+    for question in (pb.ModelReadyRequest(name="../x"), pb.ModelReadyRequest(name="m", version="1x")):
         with pytest.raises(InvalidInput):
             ask(method, question, None)

@@ -14,7 +14,8 @@ from gateway.core.errors import GatewayError, InvalidInput, TooLarge, Unsupporte
 from gateway.core.messages import InferResponse, RequestedOutput
 from gateway.core.tensor import Tensor, serialise_bytes_elements
 from gateway.frontends.v2_rest import codec
-from gateway.frontends.v2_rest.codec import ALL_JSON, Form, Target, decode, encode
+from gateway.frontends.v2_rest.codec import ALL_JSON, Target, decode, encode
+from gateway.frontends.v2_rest.forms import Form
 from tests.fakes.inference import FakeLease
 
 TARGET = Target("m", 2)

@@ -1,0 +1,70 @@
+"""What a `model.py` imports: the base class of a model written in Python, and what it is told.
+
+    from gateway.model import Array, Context, Model
+
+    class Doubler(Model):
+        def load(self, context: Context) -> None:
+            self.factor = float(context.parameters.get("factor", "2"))
+
+        def infer(self, inputs: dict[str, Array]) -> dict[str, Array]:
+            return {"Y": inputs["X"] * self.factor}
+
+The file lies in a version's folder, and config.pbtxt names the inputs and outputs. It is run in a worker
+process of its own, by one thread, one batch at a time. Every method may be `async def`: all of them run
+on one event loop, which turns only while one of them does. Raise `InvalidInput` where the caller's
+values are at fault (it is told so, with that text); any other exception fails only the requests it
+belongs to, with its traceback in the gateway's log. What is printed goes there too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.core.dtypes import DType
+from gateway.core.errors import InvalidInput
+from gateway.core.tensor import TensorSpec
+
+__all__ = ["Array", "Context", "DType", "InvalidInput", "Model", "TensorSpec"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a model is told when it is loaded.
+
+    `folder` holds model.py and whatever lies beside it; `parameters` are those of config.pbtxt.
+    `max_batch_size` 0 means that tensors have no batch axis; else one in front of each spec's `shape`.
+    """
+
+    folder: Path
+    name: str
+    version: int
+    parameters: Mapping[str, str]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+
+
+class Model(ABC):
+    """One model; made without arguments, then loaded."""
+
+    def load(self, context: Context) -> Awaitable[None] | None:  # ruff: ignore[empty-method-without-abstract-decorator]
+        """Called once before any batch; an exception makes the version unavailable, with that reason."""
+
+    @abstractmethod
+    def infer(self, inputs: dict[str, Array]) -> dict[str, Array] | Awaitable[dict[str, Array]]:
+        """Every output by name for every input by name: a whole batch, its rows along the first axis.
+
+        BYTES are object arrays of bytes (outputs may also be of str), BF16 uint16 arrays of its bits.
+        Inputs are read-only and valid until this returns: copy what you change or keep.
+        """
+
+    def unload(self) -> Awaitable[None] | None:  # ruff: ignore[empty-method-without-abstract-decorator]
+        """Called once before the worker ends, unless it is killed."""

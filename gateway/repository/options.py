@@ -1,0 +1,123 @@
+"""parameters and optimization of config.pbtxt: the engine's options, and the gateway's own keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
+
+from gateway.core.model import LABEL, MAX_VERSION
+from gateway.generated import model_config_pb2 as pb
+from gateway.repository.formats import matching
+from gateway.repository.refusal import ConfigRefused, brief, in_range
+
+MAX_THREADS = 256
+MAX_LABELS = 64
+
+Isolation = Literal["process", "inline"]
+Parameters = Mapping[str, pb.ModelParameter]
+
+
+def _is_integer(most: int, least: int = 0) -> Callable[[str], bool]:
+    return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most
+
+
+def _is_one_of(*allowed: str) -> Callable[[str], bool]:
+    return lambda text: text in allowed
+
+
+_Option = tuple[Callable[[str], bool], str]
+_BOOLEAN: _Option = (_is_one_of("true", "false", "1", "0"), "true, false")
+# By the keys of Triton's backends, with what gateway/runtimes/onnx.py and torch.py permit.
+_ONNX_OPTIONS: Mapping[str, _Option] = {
+    "intra_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
+    "inter_op_thread_count": (_is_integer(MAX_THREADS), f"0..{MAX_THREADS}"),
+    "execution_mode": (_is_one_of("0", "1"), "0 (sequential), 1 (parallel)"),
+    "level": (_is_one_of("-1", "0", "1", "2"), "-1 (basic), 0 (all), 1 (extended), 2 (none)"),
+    "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
+    "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
+}
+_TORCH_OPTIONS: Mapping[str, _Option] = {
+    "INFERENCE_MODE": _BOOLEAN,
+    "DISABLE_OPTIMIZED_EXECUTION": _BOOLEAN,
+    "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
+    "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
+}
+# Of Triton's Python backend; every other parameter of a Python model is for the model itself.
+_REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"})
+# A worker is told of its model in one packet of 128 KiB.
+MAX_PARAMETERS_BYTES = 32 << 10
+_ISOLATION = "gateway.isolation"
+_LABELS = "gateway.labels"
+_OURS = (_ISOLATION, _LABELS)
+_ISOLATIONS = ("process", "inline")
+_GRAPH_LEVEL = "optimization.graph.level"
+
+
+def read_options(message: pb.ModelConfig) -> dict[str, str]:
+    """The engine's options by Triton's keys; raises ConfigRefused."""
+    parameters = message.parameters
+    options = {key: parameters[key].string_value for key in sorted(parameters) if key not in _OURS}
+    backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    if backends == {"python"}:
+        _check_free(options)
+    else:
+        _check_listed(options, _TORCH_OPTIONS if backends == {"pytorch"} else _ONNX_OPTIONS)
+    if message.optimization.HasField("graph"):
+        if "onnxruntime" not in backends:
+            raise ConfigRefused("optimization.graph", "is not supported for this backend")
+        level = str(in_range(_GRAPH_LEVEL, message.optimization.graph.level, -1, 2))
+        if options.setdefault("level", level) != level:
+            raise ConfigRefused(_GRAPH_LEVEL, f"{level} contradicts parameters['level'] {options['level']}")
+    return options
+
+
+def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Option]) -> None:
+    for key, value in options.items():
+        if key not in permitted_here:
+            raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+        is_allowed, permitted = permitted_here[key]
+        if not is_allowed(value):
+            raise ConfigRefused(f"parameters['{key}']", f"'{brief(value)}' is not one of {permitted}")
+
+
+def _check_free(options: Mapping[str, str]) -> None:
+    for key in options:
+        if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
+            raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
+    if size > MAX_PARAMETERS_BYTES:
+        raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")
+
+
+def read_isolation(parameters: Parameters) -> Isolation | None:
+    """Where the model is to run, None where it does not say; raises ConfigRefused."""
+    if _ISOLATION not in parameters:
+        return None
+    value = parameters[_ISOLATION].string_value
+    if value not in _ISOLATIONS:
+        raise ConfigRefused(
+            f"parameters['{_ISOLATION}']", f"'{brief(value)}' is not one of {', '.join(_ISOLATIONS)}"
+        )
+    return cast(Isolation, value)
+
+
+def read_labels(parameters: Parameters) -> dict[str, int]:
+    """Names for versions, from "stable=1, canary=3"; raises ConfigRefused."""
+    if _LABELS not in parameters:
+        return {}
+    field = f"parameters['{_LABELS}']"
+    labels: dict[str, int] = {}
+    for part in parameters[_LABELS].string_value.split(","):
+        label, _, version = (piece.strip() for piece in part.partition("="))
+        if not LABEL.fullmatch(label):
+            raise ConfigRefused(
+                field,
+                f"'{brief(label)}' is no label: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter",
+            )
+        if label in labels:
+            raise ConfigRefused(field, f"'{label}' stands in it twice")
+        if not (version.isascii() and version.isdigit() and len(version) <= 19):
+            raise ConfigRefused(field, f"'{label}' needs a version: {label}=1")
+        labels[label] = in_range(f"{field}: {label}", int(version), 1, MAX_VERSION)
+    in_range(f"{field}: number of labels", len(labels), 1, MAX_LABELS)
+    return labels

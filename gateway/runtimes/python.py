@@ -1,0 +1,216 @@
+"""Models written in Python: a class of `gateway.model`, or a file for Triton's Python backend.
+
+DESIGN: a model.py is run as it is, in the worker that serves it and nowhere else, after the fork: it
+may start threads, change the interpreter and exit. A joined batch is one call, whichever kind of class
+answers it, so both kinds come down to `Body.run` on arrays by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from gateway.core.clock import monotonic_s
+from gateway.core.dtypes import DType
+from gateway.core.errors import InvalidInput
+from gateway.core.model import ModelSpec
+from gateway.model import Context, Model
+from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, OutputMemory, one_line
+from gateway.runtimes.event_loop import WorkerLoop
+from gateway.runtimes.python_source import check_requirements, import_file
+from gateway.runtimes.tracebacks import Tracebacks
+from gateway.runtimes.triton_python import adapter, utils
+
+
+class Body(Protocol):
+    """A model of either kind."""
+
+    def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
+        """At least the wanted outputs by name; any exception fails the batch."""
+
+    def close(self) -> None:
+        """Lets the model end what it holds."""
+
+
+class PythonRuntime:
+    """Implements contract.Runtime; `options` are the model's own parameters."""
+
+    def load(
+        self,
+        path: Path,
+        spec: ModelSpec,
+        options: Mapping[str, str],
+        *,
+        max_batch_known: bool,
+        default_max_batch_size: int,
+    ) -> PythonModel:
+        """See contract.Runtime."""
+        file = options.get("default_model_filename", "model.py")
+        if Path(file).name != file or not (path / file).is_file():
+            raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
+        if spec.isolation == "inline":
+            raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
+        parameters = {key: value for key, value in options.items() if key != "default_model_filename"}
+        check_requirements(path)
+        tracebacks = Tracebacks(f"python model {spec.key}", monotonic_s)
+        loop = WorkerLoop()
+        # What a model prints belongs in the log, not between the lines of `gateway serve`.
+        sys.stdout = sys.stderr
+        with _refusing(file, path, tracebacks):
+            utils.offer(str(spec.key), str(path))
+            kind = find_class(import_file(path, file, spec.version), file)
+            if not issubclass(kind, Model):
+                spec = adapter.complete(kind, spec, parameters, file, max_batch_known=max_batch_known)
+            _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
+            body = _start(kind, spec, parameters, path, file, loop.settle)
+        return PythonModel(body, spec, loop, tracebacks)
+
+
+@contextmanager
+def _refusing(file: str, path: Path, tracebacks: Tracebacks) -> Generator[None]:
+    """Whatever the file raises becomes a LoadError; its traceback goes to the log."""
+    try:
+        yield
+    except LoadError:
+        raise
+    except (Exception, SystemExit) as error:  # ruff: ignore[blind-except] - it may raise anything
+        tracebacks.write(error)
+        raise LoadError(f"{file}: {type(error).__name__}: {one_line(error, str(path))}") from None
+
+
+def find_class(module: ModuleType, file: str) -> type[Any]:
+    """The one class of `module` to serve; raises LoadError, also for what it cannot do yet."""
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module.__name__
+    ]
+    found: list[type[Any]] = [one for one in own if not any(one in other.__mro__[1:] for other in own)]
+    for_triton = getattr(module, adapter.CLASS_NAME, None)
+    if isinstance(for_triton, type) and for_triton not in found:
+        found.append(for_triton)
+    if len(found) != 1:
+        names = ", ".join(sorted(one.__name__ for one in found))
+        raise LoadError(
+            f"'{file}' has several models, must be one: {names}"
+            if found
+            else f"'{file}' has no class derived from gateway.model.Model and no {adapter.CLASS_NAME}"
+        )
+    method = "infer" if issubclass(found[0], Model) else "execute"
+    _check_method(found[0], method)
+    return found[0]
+
+
+def _check_method(kind: type[Any], name: str) -> None:
+    method = getattr(kind, name, None)
+    if method is None:
+        raise LoadError(f"{kind.__name__} has no method '{name}'")
+    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise LoadError(f"{kind.__name__}.{name} is a generator: streaming answers are not supported yet")
+
+
+def _check_signature(spec: ModelSpec, *, has_completion: bool) -> None:
+    missing = [kind for kind, tensors in (("inputs", spec.inputs), ("outputs", spec.outputs)) if not tensors]
+    if missing:
+        who = "neither config.pbtxt nor auto_complete_config names" if has_completion else ""
+        who = who or "config.pbtxt does not name"
+        raise LoadError(f"{who} the model's {' and '.join(missing)}")
+
+
+def _start(
+    kind: type[Any],
+    spec: ModelSpec,
+    parameters: Mapping[str, str],
+    path: Path,
+    file: str,
+    settle: Callable[[Any], Any],
+) -> Body:
+    model = kind()
+    if isinstance(model, Model):
+        settle(model.load(_context(spec, parameters, path)))
+        return OwnModel(model, settle)
+    if hasattr(model, "initialize"):
+        settle(model.initialize(adapter.arguments(spec, parameters, path, file)))
+    return adapter.TritonModel(model, spec, settle)
+
+
+def _context(spec: ModelSpec, parameters: Mapping[str, str], path: Path) -> Context:
+    return Context(path, spec.name, spec.version, parameters, spec.inputs, spec.outputs, spec.max_batch_size)
+
+
+class OwnModel:
+    """Implements Body for a class of gateway.model."""
+
+    def __init__(self, model: Model, settle: Callable[[Any], Any]) -> None:
+        self._model = model
+        self._settle = settle
+
+    def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
+        """See Body."""
+        answers = self._settle(self._model.infer(dict(inputs)))
+        if not isinstance(answers, Mapping):
+            raise ModelFailed(f"infer returned {type(answers).__name__}, not a dict of arrays by name")
+        return answers
+
+    def close(self) -> None:
+        """See Body."""
+        self._settle(self._model.unload())
+
+
+class PythonModel:
+    """Implements contract.LoadedModel."""
+
+    def __init__(self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks) -> None:
+        self._body = body
+        self._spec = spec
+        self._loop = loop
+        self._tracebacks = tracebacks
+        self._input_names = [tensor.name for tensor in spec.inputs]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """See contract.LoadedModel."""
+        return self._spec
+
+    def infer(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory
+    ) -> Sequence[Array]:
+        """See contract.LoadedModel."""
+        specs = [self._spec.outputs[ordinal] for ordinal in outputs]
+        by_name = dict(zip(self._input_names, inputs, strict=True))
+        try:
+            answers = self._body.run(by_name, [spec.name for spec in specs])
+        except InvalidInput as error:
+            raise BadInput(error.text) from None
+        except (BadInput, ModelFailed):
+            raise
+        except Exception as error:
+            self._tracebacks.write(error)
+            raise
+        for spec in specs:
+            if spec.name not in answers:
+                raise ModelFailed(f"the model's answer lacks output '{spec.name}'")
+        return [_as_promised(answers[spec.name], spec.dtype) for spec in specs]
+
+    def close(self) -> None:
+        """See contract.LoadedModel. A model that cannot end in order is ended by the worker's exit."""
+        try:
+            self._body.close()
+        except Exception as error:  # ruff: ignore[blind-except] - the worker goes on ending; it is in the log
+            self._tracebacks.write(error)
+        with suppress(Exception):
+            self._loop.close()
+
+
+def _as_promised(answer: Array, dtype: DType) -> Array:
+    """Numpy's own strings as objects, which BYTES travel as; all else as it is, to be checked."""
+    if dtype is DType.BYTES and isinstance(answer, np.ndarray) and answer.dtype.kind in "SU":
+        return answer.astype(object)
+    return answer

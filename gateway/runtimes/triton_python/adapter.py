@@ -1,0 +1,87 @@
+"""Runs a TritonPythonModel: its configuration completed, batches as requests, responses as arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.core.model import ModelSpec
+from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
+from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
+from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
+from gateway.runtimes.triton_python.tensors import Tensor
+
+CLASS_NAME = "TritonPythonModel"
+
+
+def complete(
+    kind: type[Any], spec: ModelSpec, parameters: Mapping[str, str], file: str, *, max_batch_known: bool
+) -> ModelSpec:
+    """`spec` with what the class's auto_complete_config adds; raises LoadError, or what the class raises."""
+    if not hasattr(kind, "auto_complete_config"):
+        return spec
+    given = kind.auto_complete_config(ModelConfig(config_of(spec, parameters, file)))
+    if not isinstance(given, ModelConfig):
+        raise LoadError(f"auto_complete_config returned {type(given).__name__}, not the configuration")
+    return completed(spec, given.as_dict(), max_batch_known=max_batch_known)
+
+
+def arguments(spec: ModelSpec, parameters: Mapping[str, str], path: Path, file: str) -> dict[str, str]:
+    """What `initialize` is told."""
+    return {
+        "model_config": json.dumps(config_of(spec, parameters, file)),
+        "model_instance_kind": "CPU",
+        "model_instance_name": f"{spec.name}_0",
+        "model_instance_device_id": "0",
+        "model_repository": str(path.parent),
+        "model_version": str(spec.version),
+        "model_name": spec.name,
+    }
+
+
+class TritonModel:
+    """Implements python.Body; `settle` waits for what `execute` returns where that is a coroutine."""
+
+    def __init__(self, model: Any, spec: ModelSpec, settle: Callable[[Any], Any]) -> None:
+        self._model = model
+        self._spec = spec
+        self._settle = settle
+
+    def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
+        """See python.Body."""
+        # Files written for Triton may change their inputs or keep them; ours are the channel's memory.
+        tensors = [
+            Tensor(name, array if array.dtype.hasobject else np.array(array))
+            for name, array in inputs.items()
+        ]
+        request = InferenceRequest(
+            inputs=tensors,
+            requested_output_names=wanted,
+            model_name=self._spec.name,
+            model_version=self._spec.version,
+        )
+        return _read(self._settle(self._model.execute([request])))
+
+    def close(self) -> None:
+        """See python.Body."""
+        if hasattr(self._model, "finalize"):
+            self._model.finalize()
+
+
+def _read(responses: Any) -> Mapping[str, Array]:
+    """The outputs of the one response; raises ModelFailed, BadInput where the response says so."""
+    if not isinstance(responses, list | tuple) or len(responses) != 1:
+        count = len(responses) if isinstance(responses, list | tuple) else type(responses).__name__
+        raise ModelFailed(f"execute must return one response for each of 1 requests, it returned {count}")
+    (response,) = responses
+    if not isinstance(response, InferenceResponse):
+        raise ModelFailed(f"execute returned {type(response).__name__}, not an InferenceResponse")
+    error = response.error()
+    if error is not None:
+        kind = BadInput if error.code() == TritonError.INVALID_ARG else ModelFailed
+        raise kind(error.message())
+    return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}

@@ -1,0 +1,302 @@
+"""The table: what is asked, through every door, and what must come of it.
+
+A row is a Case. A further kind of model adds its folders to models.KINDS and its rows here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+REST_JSON, REST_BINARY, NATIVE, GRPCIO = DOORS = ("REST JSON", "REST binary", "gRPC native", "gRPC grpcio")
+GRPC = (NATIVE, GRPCIO)
+EVERY = frozenset(DOORS)
+BINARY = EVERY - {REST_JSON}  # bytes that JSON has no way to say
+
+# Datatypes whose elements REST takes and gives as binary tensors only.
+WITHOUT_JSON = frozenset({"FP16", "BF16"})
+
+# Above this a request is refused unread; see conftest.
+MAX_REQUEST_BYTES = 1 << 20
+
+
+class Given(NamedTuple):
+    """A tensor of a request: its bytes as they travel, and, for JSON, its elements."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    raw: bytes
+    elements: tuple[object, ...] = ()
+
+
+class Failure(NamedTuple):
+    """Why a case must fail: the `code` of REST, `words` in its text, and whether all doors say the same."""
+
+    code: str
+    words: str
+    same_text: bool = True
+
+
+class Case(NamedTuple):
+    """One row. `answer` is what must come back by name and raw bytes; `failure` what instead of it."""
+
+    id: str
+    model: str
+    inputs: tuple[Given, ...] = ()
+    answer: Mapping[str, bytes] | None = None
+    failure: Failure | None = None
+    version: str = ""
+    outputs: tuple[str, ...] = ()  # none: all
+    timeout_us: int = 0
+    # Instead of a request of the rest: these bytes, by door.
+    garbage: Mapping[str, bytes] = MappingProxyType({})
+    doors: frozenset[str] = EVERY
+
+
+def numbers(name: str, datatype: str, array: np.ndarray) -> Given:
+    """A tensor of `array`'s shape and elements."""
+    return Given(name, datatype, array.shape, array.tobytes(), tuple(array.ravel().tolist()))
+
+
+def texts(name: str, *elements: bytes) -> Given:
+    """A BYTES tensor of one row; `elements` that are not UTF-8 cannot go by JSON."""
+    raw = b"".join(struct.pack("<I", len(one)) + one for one in elements)
+    return Given(
+        name, "BYTES", (1, len(elements)), raw, tuple(one.decode("utf-8", "replace") for one in elements)
+    )
+
+
+def bfloats(name: str, *values: float) -> Given:
+    """A BF16 tensor of one row: the upper halves of FP32 numbers that have nothing in the lower ones."""
+    bits = np.array(values, "<f4").view("<u4")
+    assert not (bits & 0xFFFF).any()
+    return Given(name, "BF16", (1, len(values)), (bits >> 16).astype("<u2").tobytes(), values)
+
+
+def fp32(*values: float, name: str = "X") -> Given:
+    """One row of FP32."""
+    return numbers(name, "FP32", np.array([values], "<f4"))
+
+
+def int32(name: str, array: np.ndarray) -> Given:
+    return numbers(name, "INT32", array.astype("<i4"))
+
+
+# ---- every datatype -------------------------------------------------------------------------------
+
+_FLOATS = [0.0, -0.0, 1.5, float("inf"), float("-inf"), float("nan")]
+_SAMPLES: tuple[Given, ...] = (
+    numbers("X", "BOOL", np.array([[True, False, True], [False, False, True]])),
+    numbers("X", "UINT8", np.array([[0, 1, 255], [7, 8, 9]], "u1")),
+    numbers("X", "UINT16", np.array([[0, 1, 65_535], [7, 8, 9]], "<u2")),
+    numbers("X", "UINT32", np.array([[0, 1, 2**32 - 1], [7, 8, 9]], "<u4")),
+    numbers("X", "UINT64", np.array([[0, 2**53 + 1, 2**64 - 1], [7, 8, 9]], "<u8")),
+    numbers("X", "INT8", np.array([[-128, 0, 127], [7, -8, 9]], "i1")),
+    numbers("X", "INT16", np.array([[-32_768, 0, 32_767], [7, -8, 9]], "<i2")),
+    numbers("X", "INT32", np.array([[-(2**31), 0, 2**31 - 1], [7, -8, 9]], "<i4")),
+    numbers("X", "INT64", np.array([[-(2**63), -(2**53) - 1, 2**63 - 1], [7, -8, 9]], "<i8")),
+    numbers("X", "FP16", np.array([[*_FLOATS, 65_504.0, 2**-24]], "<f2")),
+    numbers("X", "FP32", np.array([[*_FLOATS, 3.4028234e38, 1e-45]], "<f4")),
+    numbers("X", "FP64", np.array([[*_FLOATS, 1.7976931348623157e308, 5e-324]], "<f8")),
+    bfloats("X", *_FLOATS, 2.0**127),
+    texts("X", b"", "grüße €".encode(), b"a\0b", b"x" * 10_000),
+)
+DATATYPES = tuple(
+    Case(
+        sample.datatype,
+        f"echo_{sample.datatype.lower()}",
+        (sample,),
+        answer={"Y": sample.raw},
+        doors=BINARY if sample.datatype in WITHOUT_JSON else EVERY,
+    )
+    for sample in _SAMPLES
+)
+
+# ---- answers of other shapes ----------------------------------------------------------------------
+
+_A, _B = np.arange(16).reshape(1, 16), np.full((1, 16), 3)
+_PAIR = (int32("INPUT0", _A), int32("INPUT1", _B))
+_SUM, _DIFFERENCE = ((_A + sign * _B).astype("<i4").tobytes() for sign in (1, -1))
+ANSWERS = (
+    Case("two inputs, all outputs", "simple", _PAIR, answer={"OUTPUT0": _SUM, "OUTPUT1": _DIFFERENCE}),
+    Case("inputs in another order", "simple", _PAIR[::-1], answer={"OUTPUT0": _SUM, "OUTPUT1": _DIFFERENCE}),
+    Case("one of the outputs", "simple", _PAIR, outputs=("OUTPUT1",), answer={"OUTPUT1": _DIFFERENCE}),
+    Case("a version by number", "echo_fp32", (fp32(1, 2),), version="1", answer={"Y": fp32(1, 2).raw}),
+    Case("in time", "echo_fp32", (fp32(1),), timeout_us=30_000_000, answer={"Y": fp32(1).raw}),
+    Case("rows without elements", "echo_fp32", (Given("X", "FP32", (2, 0), b""),), answer={"Y": b""}),
+    Case(
+        "large enough for shared memory",
+        "echo_fp32",
+        (fp32(*range(50_000)),),
+        answer={"Y": np.arange(50_000, dtype="<f4").tobytes()},
+    ),
+)
+
+# ---- failures -------------------------------------------------------------------------------------
+
+_INVALID = "INVALID_INPUT"
+_X = (fp32(1, 2, 3),)
+FAILURES = (
+    Case("unknown model", "absent", _X, failure=Failure("NOT_FOUND", "unknown model: 'absent' is not found")),
+    Case(
+        "unknown version",
+        "echo_fp32",
+        _X,
+        version="9",
+        failure=Failure("NOT_FOUND", "unknown model: 'echo_fp32' version 9 is not found"),
+    ),
+    Case("a version that is no number", "echo_fp32", _X, version="x", failure=Failure(_INVALID, "version")),
+    Case("a name that is none", "..%2Fetc", _X, failure=Failure(_INVALID, "name", same_text=False)),
+    Case(
+        "wrong shape",
+        "simple",
+        (int32("INPUT0", _A.reshape(1, 4, 4)), _PAIR[1]),
+        failure=Failure(_INVALID, "unexpected shape for input 'INPUT0'"),
+    ),
+    Case(
+        "too many rows",
+        "simple",
+        (int32("INPUT0", np.zeros((99, 16))), int32("INPUT1", np.zeros((99, 16)))),
+        failure=Failure(_INVALID, "batch-size must be 1 to"),
+    ),
+    Case(
+        "no row",
+        "simple",
+        (int32("INPUT0", np.zeros((0, 16))), int32("INPUT1", np.zeros((0, 16)))),
+        failure=Failure(_INVALID, "batch-size must be 1 to"),
+    ),
+    Case(
+        "different rows",
+        "simple",
+        (int32("INPUT0", np.zeros((1, 16))), int32("INPUT1", np.zeros((2, 16)))),
+        failure=Failure(_INVALID, "differ in their batch dimension"),
+    ),
+    Case(
+        "wrong rank",
+        "echo_fp32",
+        (Given("X", "FP32", (2,), bytes(8), (0, 0)),),
+        failure=Failure(_INVALID, "'X'"),
+    ),
+    Case(
+        "a negative dimension",
+        "echo_fp32",
+        (Given("X", "FP32", (1, -2), bytes(8), (0, 0)),),
+        failure=Failure(_INVALID, "'X'"),
+    ),
+    Case(
+        "dimensions that overflow",
+        "echo_fp32",
+        (Given("X", "FP32", (2**40, 2**40), bytes(8), (0, 0)),),
+        failure=Failure(_INVALID, "'X'"),
+    ),
+    Case(
+        "wrong datatype",
+        "echo_fp32",
+        (numbers("X", "INT32", np.zeros((1, 2), "<i4")),),
+        failure=Failure(_INVALID, "has datatype INT32, the model expects FP32"),
+    ),
+    Case(
+        "unknown datatype",
+        "echo_fp32",
+        (Given("X", "FP31", (1, 1), bytes(4), (0,)),),
+        failure=Failure(_INVALID, "datatype", same_text=False),
+    ),
+    Case(
+        "missing input", "simple", _PAIR[:1], failure=Failure(_INVALID, "expected 2 inputs but got 1 inputs")
+    ),
+    Case("no input", "simple", (), failure=Failure(_INVALID, "expected 2 inputs but got 0 inputs")),
+    Case(
+        "unknown input",
+        "simple",
+        (*_PAIR, int32("INPUT2", _A)),
+        failure=Failure(_INVALID, "unexpected inference input 'INPUT2'"),
+    ),
+    Case("duplicate input", "echo_fp32", _X * 2, failure=Failure(_INVALID, "an input is given twice")),
+    Case(
+        "unknown output",
+        "echo_fp32",
+        _X,
+        outputs=("Z",),
+        failure=Failure(_INVALID, "unexpected inference output 'Z'"),
+    ),
+    Case(
+        "duplicate output",
+        "echo_fp32",
+        _X,
+        outputs=("Y", "Y"),
+        failure=Failure(_INVALID, "'Y' is requested more than once"),
+    ),
+    Case(
+        "too few bytes",
+        "echo_fp32",
+        (Given("X", "FP32", (1, 3), bytes(8), (0, 0)),),
+        failure=Failure(_INVALID, "'X'", same_text=False),
+    ),
+    Case(
+        "too many bytes",
+        "echo_fp32",
+        (Given("X", "FP32", (1, 1), bytes(8), (0, 0)),),
+        failure=Failure(_INVALID, "'X'", same_text=False),
+    ),
+    Case(
+        "too few texts",
+        "echo_bytes",
+        (texts("X", b"one")._replace(shape=(1, 2)),),
+        failure=Failure(_INVALID, "'X'", same_text=False),
+    ),
+    Case(
+        "a text that runs past its tensor",
+        "echo_bytes",
+        (Given("X", "BYTES", (1, 1), b"\xff\xff\xff\x7fabc"),),
+        failure=Failure(_INVALID, "'X'"),
+        doors=BINARY,
+    ),
+    Case(
+        "a text that is not UTF-8 for an engine that takes no other",
+        "echo_bytes",
+        (texts("X", b"\xff\xfe"),),
+        failure=Failure(_INVALID, "input 'X' has an element that is not UTF-8"),
+        doors=BINARY,
+    ),
+    Case(
+        "a value the model cannot take",
+        "table",
+        (numbers("X", "INT64", np.array([[7]], "<i8")),),
+        failure=Failure(_INVALID, "out of data bounds"),
+    ),
+    Case(
+        "a model that raises", "three_only", (fp32(1, 2, 3, 4),), failure=Failure("MODEL_FAILED", "Reshape")
+    ),
+    Case("a broken model", "broken", _X, failure=Failure("MODEL_UNAVAILABLE", "model 'broken'")),
+    Case(
+        "a deadline that passes",
+        "busy",
+        (fp32(1_000_000),),
+        timeout_us=100_000,
+        failure=Failure("DEADLINE_EXCEEDED", "Request timeout expired"),
+    ),
+    Case(
+        "too large",
+        "echo_fp32",
+        (fp32(*[0] * (MAX_REQUEST_BYTES // 2)),),
+        failure=Failure("TOO_LARGE", "", same_text=False),
+    ),
+    Case(
+        "no request at all",
+        "echo_fp32",
+        garbage={
+            REST_JSON: b"{",
+            REST_BINARY: b"\xff\xff",
+            NATIVE: b"\xff\xff",
+            GRPCIO: b"\xff\xff",
+        },
+        failure=Failure(_INVALID, "", same_text=False),
+    ),
+)
+
+CASES = (*DATATYPES, *ANSWERS, *FAILURES)

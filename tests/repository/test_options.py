@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.generated import model_config_pb2 as pb
+from gateway.repository.options import read_isolation, read_labels, read_options
+from gateway.repository.refusal import ConfigRefused
+
+
+def labelled(text: str) -> dict[str, pb.ModelParameter]:
+    return {"gateway.labels": pb.ModelParameter(string_value=text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stable=1", {"stable": 1}),
+        (" stable = 1 , canary=12 ", {"stable": 1, "canary": 12}),
+        ("a=1,b=1", {"a": 1, "b": 1}),
+        ("v1.2_x-y=9223372036854775807", {"v1.2_x-y": (1 << 63) - 1}),
+    ],
+)
+def test_labels(text: str, expected: dict[str, int]) -> None:
+    assert read_labels(labelled(text)) == expected
+    assert read_labels({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "'' is no label"),
+        ("stable=1,", "'' is no label"),
+        ("1=1", "'1' is no label"),
+        ("1st=1", "'1st' is no label"),
+        ("a b=1", "'a b' is no label"),
+        ("a/b=1", "'a/b' is no label"),
+        ("ä=1", "'ä' is no label"),
+        ("a=1,a=2", "'a' stands in it twice"),
+        ("a", "'a' needs a version: a=1"),
+        ("a=x", "'a' needs a version: a=1"),
+        ("a=-1", "'a' needs a version: a=1"),
+        ("a=1=2", "'a' needs a version: a=1"),
+        ("a=0", ": a: 0 is not in 1.."),
+        (",".join(f"l{n}=1" for n in range(65)), ": number of labels: 65 is not in 1..64"),
+    ],
+)
+def test_what_is_no_label_is_refused_by_name(text: str, reason: str) -> None:
+    with pytest.raises(ConfigRefused) as caught:
+        read_labels(labelled(text))
+    assert caught.value.text.startswith("config.pbtxt: parameters['gateway.labels']")
+    assert reason in caught.value.text
+
+
+def test_our_own_keys_are_no_options_of_the_engine() -> None:
+    message = pb.ModelConfig()
+    for key, value in (("gateway.labels", "a=1"), ("gateway.isolation", "inline"), ("level", "1")):
+        message.parameters[key].string_value = value
+    assert read_options(message) == {"level": "1"}
+    assert read_isolation(message.parameters) == "inline"
