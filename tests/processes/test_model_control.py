@@ -11,11 +11,13 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from gateway.generated import open_inference_pb2 as pb
 from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.onnx_files import identity
 from tests.fakes.waiting import until_blocking
@@ -366,3 +368,62 @@ def test_loads_and_unloads_of_one_model_are_one_after_the_other(served: Gateway)
     assert found == [200] * 30
     assert call(served, "simple/load") == (200, "")
     assert answers(served, "/v2/models/simple/infer", SIMPLE) == {200}
+
+
+@pytest.mark.parametrize("engine", ["native", "grpcio"])
+def test_both_engines_of_grpc_control_models(repository: Path, engine: str) -> None:
+    environment = {"GATEWAY_FRONTENDS__GRPC__ENGINE": engine}
+    with (
+        gateway(repository, "--insecure-dev", environment=environment) as running,
+        grpc.insecure_channel(running.grpc) as channel,
+    ):
+
+        def ask(method: str, **fields: Any) -> Any:
+            request, answer = getattr(pb, f"{method}Request"), getattr(pb, f"{method}Response")
+            call_ = channel.unary_unary(
+                f"/inference.GRPCInferenceService/{method}", request.SerializeToString, answer.FromString
+            )
+            return call_(request(**fields), timeout=20)
+
+        parameters = {
+            "config": pb.ModelRepositoryParameter(string_param="{}"),
+            "file:1/model.onnx": pb.ModelRepositoryParameter(bytes_param=doubling()),
+            "file:1/weights.data": pb.ModelRepositoryParameter(bytes_param=bytes(8 << 20)),
+        }
+        ask("RepositoryModelLoad", model_name="sent", parameters=parameters)
+        assert result(running, "sent") == [2.0, 4.0]
+        states = {one.name: one.state for one in ask("RepositoryIndex", ready=True).models}
+        assert (states["sent"], states["simple"], "faulty" in states) == ("READY", "READY", False)
+        ask("RepositoryModelUnload", model_name="sent")
+        assert not ask("ModelReady", name="sent").ready
+        with pytest.raises(grpc.RpcError) as refused:
+            ask("RepositoryModelLoad", model_name="nobody")
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert running.stop() == 0
+
+
+def test_a_model_that_runs_code_takes_nothing_from_a_caller(served: Gateway, repository: Path) -> None:
+    (repository / "coded" / "1").mkdir(parents=True)
+    (repository / "coded" / "1" / "model.py").write_text("raise SystemExit('it is not even loaded')")
+    (repository / "coded" / "config.pbtxt").write_text('backend: "python"')
+    status, text = call(served, "coded/load", config='{"backend": "python"}')
+    assert status == 400
+    assert text.endswith("'config' and files are not taken for a model of the backend 'python'")
+    content = base64.b64encode(b"import os").decode()
+    config = json.dumps({"backend": "python", "default_model_filename": "model.onnx"})
+    status, text = call(served, "echo/load", config=config, **{"file:1/model.onnx": content})
+    assert status == 400
+    assert "backend 'python'" in text or "default_model_filename" in text
+    assert result(served, "echo") == [1.0, 2.0]
+
+
+def test_labels_come_and_go_with_loads(served: Gateway) -> None:
+    labels = {"gateway.labels": {"string_value": "stable=1"}}
+    config = json.dumps({"version_policy": {"all": {}}, "parameters": labels})
+    labelled = "/v2/models/echo/versions/stable/infer"
+    assert call(served, "echo/load", config=config) == (200, "")
+    assert answers(served, labelled, ROW) == {200}
+    assert call(served, "echo/unload") == (200, "")
+    assert answers(served, labelled, ROW) == {404}
+    assert call(served, "echo/load") == (200, "")
+    assert answers(served, labelled, ROW) == {404}
