@@ -206,7 +206,7 @@ class Controller:
         return self._config.model_copy(update={"server": server}).model_dump_json()
 
     def _render(self) -> bytes:
-        return render(self.telemetry.merged, self.ledger)
+        return render(self.telemetry.merged, self.ledger, self._config.telemetry.metrics_compat)
 
     def _states(self) -> Mapping[tuple[str, int], str]:
         return self.lifecycle.states()

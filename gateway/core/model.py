@@ -64,7 +64,8 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
     in front of `TensorSpec.shape`, of 1..max_batch_size rows. `class_labels` are, by output, the
-    names of its classes in order; a worker is not told of them.
+    names of its classes in order, and may be shorter than the output; a worker is not
+    told of them.
     """
 
     name: str

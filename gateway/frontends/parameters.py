@@ -2,7 +2,8 @@
 
 Reserved by the protocol: `timeout` (microseconds; becomes the deadline) and `binary_data_output` are
 honoured, `priority` is accepted and ignored as by a model without priority levels, `sequence_*` is
-refused unless it says "no sequence". All other keys belong to the model and are handed on.
+refused unless it says "no sequence". All other keys belong to the model and are handed on. Of an
+output's parameters `classification` asks for the highest elements instead of all.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ from gateway.core.messages import NO_PARAMETERS, Parameter
 MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
 
 _SEQUENCE = frozenset({"sequence_id", "sequence_start", "sequence_end"})
-_OUTPUT_UNSUPPORTED = {
-    "classification": "the classification extension is not supported",
-    "shared_memory_region": "client shared memory is disabled",
-}
+# More than any model has classes; bounds what an answer can be asked to hold.
+MAX_CLASSES = 1_000_000
 
 
 class RequestParameters(NamedTuple):
@@ -40,9 +39,11 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
     custom: dict[str, Parameter] = {}
     timeout_s, binary = inf, False
     for key, value in items:
-        if key == ignored or key == "priority":
+        if key == ignored:
             continue
-        if key == "timeout":
+        if key == "priority":
+            _check_priority(value)
+        elif key == "timeout":
             timeout_s = _timeout_s(value)
         elif key == "binary_data_output":
             binary = read_flag("parameter", key, value)
@@ -57,10 +58,17 @@ def read_output_parameters(output: str, items: Iterable[tuple[str, object]]) -> 
     """An output's parameters, checked; raises InvalidInput or Unsupported."""
     found: dict[str, Parameter] = {}
     for key, value in items:
-        if key in _OUTPUT_UNSUPPORTED:
-            raise Unsupported(f"output '{output}': {_OUTPUT_UNSUPPORTED[key]}")
+        if key == "shared_memory_region":
+            raise Unsupported(f"output '{output}': client shared memory is disabled")
+        if key == "classification":
+            _check_class_count(output, value)
         found[key] = _scalar(key, value)
     return found
+
+
+def _check_class_count(output: str, value: object) -> None:
+    if type(value) is not int or not 1 <= value <= MAX_CLASSES:
+        raise InvalidInput(f"output '{output}': 'classification' must be an integer of 1 to {MAX_CLASSES}")
 
 
 def read_flag(where: str, key: str, value: object) -> bool:
@@ -82,13 +90,29 @@ def _refuse_reserved(key: str, value: object) -> None:
         raise Unsupported(f"parameter '{key}': sequences are not supported")
 
 
+def _check_priority(value: object) -> None:
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise InvalidInput("parameter 'priority' must be an integer >= 0")
+
+
 def _timeout_s(value: object) -> float:
     if type(value) is not int or not 0 <= value <= MAX_TIMEOUT_US:
         raise InvalidInput(f"parameter 'timeout' must be an integer of 0 to {MAX_TIMEOUT_US} microseconds")
     return value / 1e6 if value else inf
 
 
+def is_text(value: str) -> bool:
+    """False for a string with half of a surrogate pair, which JSON can spell and nothing can carry on."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _scalar(key: str, value: object) -> Parameter:
+    if not is_text(key) or (isinstance(value, str) and not is_text(value)):
+        raise InvalidInput("parameters must be Unicode text")
     if isinstance(value, float) and not isfinite(value):
         raise InvalidInput(f"parameter '{key}' is not a finite number")
     if isinstance(value, bool | int | float | str):

@@ -25,7 +25,7 @@ class Protocols:
         clock: Clock,
         repository: RepositoryService,
     ) -> None:
-        name = settings.server_name
+        name = settings.told_name
         self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock, repository), name, __version__)
         rest = Rest(RestTools(inference, settings.rest, clock, repository), name, __version__)
         self._router = Router(rest, self._grpc)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.frontends.v2_grpc.settings import GrpcSettings
@@ -16,5 +18,14 @@ class FrontendSettings(BaseModel):
     server_name: str = Field(
         default="model-gateway", min_length=1, max_length=128, description="Name in the server's metadata."
     )
+    compat: Literal["none", "triton"] = Field(
+        default="none",
+        description='With "triton" the metadata name the server so, whatever server_name is.',
+    )
     rest: RestSettings = RestSettings()
     grpc: GrpcSettings = GrpcSettings()
+
+    @property
+    def told_name(self) -> str:
+        """What the metadata say."""
+        return "triton" if self.compat == "triton" else self.server_name

@@ -15,6 +15,7 @@ from gateway.core.messages import Done, InferRequest
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
+from gateway.pipeline.classification import classified
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.settings import SchedulingSettings
@@ -61,6 +62,8 @@ class Pipeline:
             self._ask_for(slot.successor)
         self._busy.add(slot)
         try:
+            if request.outputs:
+                pending.done = classified(request.outputs, slot, done)
             if slot.hot is not None:
                 slot.hot.add(pending)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.telemetry.counters import Histogram, Merged
+from gateway.telemetry.triton_names import render_as_triton
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,11 +48,12 @@ class ControlFacts(Protocol):
         """Deaths of fronts and zygotes, by kind."""
 
 
-def render(merged: Merged, facts: ControlFacts) -> bytes:
-    """The whole page."""
+def render(merged: Merged, facts: ControlFacts, compat: Literal["none", "triton"] = "none") -> bytes:
+    """The whole page; `compat` "triton" adds the names that Triton gives to the same things."""
     registry = CollectorRegistry()
     registry.register(_Page(merged, facts))
-    return generate_latest(registry)
+    page = generate_latest(registry)
+    return page + render_as_triton(merged) if compat == "triton" else page
 
 
 class _Page(Collector):

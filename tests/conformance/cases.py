@@ -17,9 +17,6 @@ GRPC = (NATIVE, GRPCIO)
 EVERY = frozenset(DOORS)
 BINARY = EVERY - {REST_JSON}  # bytes that JSON has no way to say
 
-# Datatypes whose elements REST takes and gives as binary tensors only.
-WITHOUT_JSON = frozenset({"FP16", "BF16"})
-
 # Above this a request is refused unread; see conftest.
 MAX_REQUEST_BYTES = 1 << 20
 
@@ -112,7 +109,7 @@ DATATYPES = tuple(
         f"echo_{sample.datatype.lower()}",
         (sample,),
         answer={"Y": sample.raw},
-        doors=BINARY if sample.datatype in WITHOUT_JSON else EVERY,
+        doors=EVERY,
     )
     for sample in _SAMPLES
 )
@@ -150,7 +147,8 @@ FAILURES = (
         version="9",
         failure=Failure("NOT_FOUND", "unknown model: 'echo_fp32' version 9 is not found"),
     ),
-    Case("a version that is no number", "echo_fp32", _X, version="x", failure=Failure(_INVALID, "version")),
+    Case("a version that is no label", "echo_fp32", _X, version="1x", failure=Failure(_INVALID, "version")),
+    Case("an unknown label", "echo_fp32", _X, version="canary", failure=Failure("NOT_FOUND", "'canary'")),
     Case("a name that is none", "..%2Fetc", _X, failure=Failure(_INVALID, "name", same_text=False)),
     Case(
         "wrong shape",

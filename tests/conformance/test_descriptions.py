@@ -55,7 +55,8 @@ def test_a_model_is_described_alike(gateways: Mapping[str, Gateway], model: str)
     [
         ("absent", "", "NOT_FOUND"),
         ("simple", "9", "NOT_FOUND"),
-        ("simple", "x", "INVALID_INPUT"),
+        ("simple", "1x", "INVALID_INPUT"),
+        ("simple", "canary", "NOT_FOUND"),
         ("broken", "", "MODEL_UNAVAILABLE"),
     ],
 )

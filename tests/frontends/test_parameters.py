@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from gateway.core.errors import InvalidInput, Unsupported
-from gateway.frontends.parameters import MAX_TIMEOUT_US, read_output_parameters, read_parameters
+from gateway.frontends.parameters import MAX_CLASSES, MAX_TIMEOUT_US, read_output_parameters, read_parameters
 
 
 def test_custom_parameters_are_handed_on():
@@ -33,6 +33,9 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
         ({"triton_final_response": True}, InvalidInput),
         ({"headers": "x"}, InvalidInput),
         ({"timeout": -1}, InvalidInput),
+        ({"priority": -1}, InvalidInput),
+        ({"priority": "high"}, InvalidInput),
+        ({"priority": True}, InvalidInput),
         ({"timeout": 1.5}, InvalidInput),
         ({"timeout": True}, InvalidInput),
         ({"timeout": MAX_TIMEOUT_US + 1}, InvalidInput),
@@ -41,6 +44,8 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
         ({"x": [1]}, InvalidInput),
         ({"x": {}}, InvalidInput),
         ({"x": nan}, InvalidInput),
+        ({"x": "\ud800"}, InvalidInput),
+        ({"\ud800": 1}, InvalidInput),
         ({"x": inf}, InvalidInput),
         ({"sequence_id": 5}, Unsupported),
         ({"sequence_id": [5]}, Unsupported),
@@ -52,12 +57,26 @@ def test_what_cannot_be_honoured_is_refused(given, error):
         read_parameters(given.items())
 
 
+def test_what_is_reserved_is_told_as_clients_know_it():
+    with pytest.raises(InvalidInput) as error:
+        read_parameters([("triton_enable_empty_final_response", True)])
+    assert error.value.text == (
+        "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified."
+    )
+
+
 def test_one_key_can_be_skipped():
     assert read_parameters([("triton_x", 1)], ignored="triton_x").custom == {}
 
 
 def test_output_parameters():
     assert read_output_parameters("y", [("binary_data", True)]) == {"binary_data": True}
-    for key in ("classification", "shared_memory_region"):
-        with pytest.raises(Unsupported, match="'y'"):
-            read_output_parameters("y", [(key, 1)])
+    assert read_output_parameters("y", [("classification", 3)]) == {"classification": 3}
+    with pytest.raises(Unsupported, match="'y'"):
+        read_output_parameters("y", [("shared_memory_region", "a")])
+
+
+@pytest.mark.parametrize("count", [0, -1, MAX_CLASSES + 1, True, 1.0, "3"])
+def test_a_class_count_is_a_positive_integer(count):
+    with pytest.raises(InvalidInput, match="'classification' must be"):
+        read_output_parameters("y", [("classification", count)])

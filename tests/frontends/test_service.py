@@ -1,3 +1,6 @@
+import json
+from typing import Literal
+
 import pytest
 
 from gateway.core.clock import monotonic_s
@@ -36,11 +39,11 @@ def test_each_protocol_answers_for_itself(
     protocols.finish()
 
 
-def test_the_name_in_the_metadata_is_the_configured_one() -> None:
-    protocols = Protocols(
-        FakeInferenceService(), FrontendSettings(server_name="edge"), monotonic_s, NoControl()
-    )
+@pytest.mark.parametrize(("compat", "name"), [("none", "edge"), ("triton", "triton")])
+def test_the_name_in_the_metadata_is_the_configured_one(compat: Literal["none", "triton"], name: str) -> None:
+    settings = FrontendSettings(server_name="edge", compat=compat)
+    protocols = Protocols(FakeInferenceService(), settings, monotonic_s, NoControl())
     head = Head(b"GET", b"/v2", (), http_version="1.1")
     exchange = FakeExchange(head)
     protocols.route(head).handle(exchange, b"", None)
-    assert b'"name":"edge"' in exchange.body
+    assert json.loads(exchange.body)["name"] == name

@@ -8,7 +8,12 @@ from gateway.frontends.settings import FrontendSettings
 
 def test_defaults_are_valid_and_unknown_keys_are_not():
     assert FrontendSettings().server_name == "model-gateway"
-    for broken in ({"serve_name": "x"}, {"rest": {"max_body": 1}}, {"grpc": {"max_message_bytes": 0}}):
+    for broken in (
+        {"serve_name": "x"},
+        {"rest": {"max_body": 1}},
+        {"grpc": {"max_message_bytes": 0}},
+        {"compat": "kserve"},
+    ):
         with pytest.raises(ValidationError):
             FrontendSettings.model_validate(broken)
 

@@ -46,7 +46,7 @@ SAMPLES = {
     "BYTES": np.array([["", "plain", "naïve 猫 🐈"], ["\x00\n", '"quoted\\"', "x" * 3000]], np.object_),
     "BF16": np.array([[0.0, -1.5, 3.0], [0.5, 256.0, 1e30]], ml_dtypes.bfloat16),
 }
-# JSON has no form for these: they travel in binary only.
+# The clients themselves send and read these in binary only.
 BINARY_ONLY = {"FP16", "BF16"}
 
 
@@ -76,8 +76,9 @@ class Client:
         made.set_data_from_numpy(array, **({"binary_data": binary} if self.is_http else {}))
         return made
 
-    def output(self, name, *, binary=True):
-        return self.module.InferRequestedOutput(name, **({"binary_data": binary} if self.is_http else {}))
+    def output(self, name, *, binary=True, classes=0):
+        options = {"binary_data": binary} if self.is_http else {}
+        return self.module.InferRequestedOutput(name, class_count=classes, **options)
 
     async def refusal(self, method, *arguments, **options):
         """The exception of a call that must fail."""
@@ -192,6 +193,35 @@ async def requested_outputs_and_no_others(client):
     check_sums(await client.infer("simple", pair(), ["OUTPUT1", "OUTPUT0"]))
 
 
+async def the_highest_classes(client):
+    arrays = pair(2)
+    inputs = [client.input(name, array) for name, array in arrays.items()]
+    outputs = [client.output("OUTPUT0", classes=2), client.output("OUTPUT1")]
+    result = await client.call("infer", "simple", inputs, outputs=outputs)
+    equal(result.as_numpy("OUTPUT1"), arrays["INPUT0"] - arrays["INPUT1"])
+    expected = [[f"{row[15]}:15", f"{row[14]}:14"] for row in (arrays["INPUT0"] + arrays["INPUT1"]).tolist()]
+    equal(result.as_numpy("OUTPUT0"), np.array(expected, np.object_))
+
+
+async def what_is_off_says_so(client):
+    options = {} if client.is_http else {"as_json": True}
+    traced = await client.call("get_trace_settings", **options)
+    logged = await client.call("get_log_settings", **options)
+    regions = await client.call("get_system_shared_memory_status", **options)
+    if client.is_http:
+        assert (traced["trace_level"], logged["log_info"], regions) == (["OFF"], True, []), (traced, logged)
+    else:
+        assert traced["settings"]["trace_level"]["value"] == ["OFF"], traced
+        assert logged["settings"]["log_info"]["bool_param"] is True, logged
+    for method, arguments in (
+        ("update_trace_settings", (None, {"trace_level": ["TIMESTAMPS"]})),
+        ("update_log_settings", ({"log_verbose_level": 1},)),
+        ("register_system_shared_memory", ("region", "/region", 16)),
+        ("unregister_cuda_shared_memory", ()),
+    ):
+        client.expect(await client.refusal(method, *arguments), "501", "UNIMPLEMENTED")
+
+
 async def every_datatype_in_binary(client):
     for datatype, array in SAMPLES.items():
         model = f"echo_{datatype.lower()}"
@@ -224,18 +254,10 @@ async def json_one_way_and_binary_the_other(client):
             equal(result.as_numpy("Y"), array)
 
 
-async def half_floats_in_json_are_refused(client):
-    try:
-        await client.call(
-            "infer",
-            "echo_fp16",
-            [client.input("X", SAMPLES["FP16"])],
-            outputs=[client.output("Y", binary=False)],
-        )
-    except InferenceServerException as error:
-        client.expect(error, "400", "INVALID_ARGUMENT")
-    else:
-        raise AssertionError("it was answered")
+async def half_floats_are_answered_in_json(client):
+    inputs = [client.input("X", SAMPLES["FP16"])]
+    result = await client.call("infer", "echo_fp16", inputs, outputs=[client.output("Y", binary=False)])
+    equal(result.as_numpy("Y"), SAMPLES["FP16"])
 
 
 async def empty_rows_come_back(client):
@@ -416,6 +438,8 @@ CHECKS = [
     sum_and_difference,
     batches_of_every_size,
     requested_outputs_and_no_others,
+    the_highest_classes,
+    what_is_off_says_so,
     every_datatype_in_binary,
     empty_rows_come_back,
     sixteen_mebibytes_come_back,
@@ -434,7 +458,7 @@ CHECKS = [
 HTTP_CHECKS = [
     every_datatype_in_json,
     json_one_way_and_binary_the_other,
-    half_floats_in_json_are_refused,
+    half_floats_are_answered_in_json,
 ]
 
 

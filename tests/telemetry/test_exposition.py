@@ -60,3 +60,10 @@ def test_every_promised_series_is_on_the_page() -> None:
     assert value("gateway_worker_restarts_total", **m) == 4
     assert value("gateway_process_restarts_total", kind="front") == 1
     assert value("gateway_model_state", **m, state="ready") == 1
+
+
+def test_triton_names_only_on_request() -> None:
+    assert b"nv_inference" not in render(Merged(), Facts())
+    page = render(Merged(), Facts(), "triton")
+    assert page.startswith(render(Merged(), Facts())[:40])
+    assert b"\n# TYPE nv_inference_request_success counter\n" in page

@@ -18,8 +18,8 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
-# Exactly those that work over gRPC; the binary tensor extension is REST's.
-EXTENSIONS = ("model_configuration", "parameters")
+# Exactly those that work over gRPC, in Triton's order; the binary tensor extension is REST's.
+EXTENSIONS = ("classification", "model_configuration", "parameters")
 
 _M = TypeVar("_M", bound=Message)
 

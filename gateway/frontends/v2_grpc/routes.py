@@ -18,6 +18,7 @@ from gateway.frontends.v2_grpc.endpoints import (
     Unary,
 )
 from gateway.frontends.v2_grpc.errors import answer_error
+from gateway.frontends.v2_grpc.fixed import FixedExtensions
 from gateway.frontends.v2_grpc.framing import parse_timeout
 from gateway.frontends.v2_grpc.health import Health
 from gateway.frontends.v2_grpc.metadata import Metadata
@@ -60,6 +61,10 @@ class Grpc:
             b"/inference.GRPCInferenceService/ModelReady": metadata.model_ready,
             b"/inference.GRPCInferenceService/ModelMetadata": metadata.model_metadata,
             b"/inference.GRPCInferenceService/ModelConfig": metadata.model_config,
+            **{
+                b"/inference.GRPCInferenceService/" + name.encode(): call
+                for name, call in FixedExtensions(tools.service).calls().items()
+            },
             b"/inference.GRPCInferenceService/RepositoryIndex": repository.index,
             _LOAD: repository.load,
             b"/inference.GRPCInferenceService/RepositoryModelUnload": repository.unload,

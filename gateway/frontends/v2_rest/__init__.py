@@ -2,13 +2,17 @@
 
 routes     paths to endpoints | endpoints: what answers
 metadata   bodies about server and model | model_config: a model's complete configuration
+openapi    a model's own description of its calls
+signed     bodies that need the model's signature to be read
+           raw: one tensor and nothing else | generate: plain JSON objects
 codec      bodies to InferRequest, InferResponse to bodies
-document   JSON text to values, strictly | elements: values to tensor bytes and back
+document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
+content_types   elements that JSON spells in base64
 binary     the binary tensor extension | compression: content codings
-errors     reasons to HTTP statuses
+fixed      extensions that are off, and say so; post: small JSON bodies
+errors     reasons to HTTP statuses | echoes: headers that an answer repeats
 
 Called by wire through `Rest`, calls the pipeline. Never blocks and never waits; a body is decoded in
 one go on the front's loop, 4 ms for 100,000 numbers in JSON, which is why the JSON part has a limit
-of its own. Not done: raw binary requests (Inference-Header-Content-Length: 0), answered with 501;
-decompression runs on the loop too, 3 ms for a megabyte.
+of its own. Decompression runs on the loop too, 3 ms for a megabyte.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.core.dtypes import DType
-from gateway.core.errors import InvalidInput, Unsupported
+from gateway.core.errors import InvalidInput
 from gateway.core.tensor import Buffer, Tensor, check_size, count_bytes_elements
 
 # Triton's own bound: the header's value is a 32-bit integer there.
@@ -36,8 +36,6 @@ def check_header_length(length: int, body_bytes: int) -> None:
     """Raises unless `length` bytes of JSON can be the beginning of the body."""
     if length > body_bytes:
         raise InvalidInput(f"inference header size should be in range (0, {body_bytes}), got: {length}")
-    if length == 0:
-        raise Unsupported("raw binary requests (Inference-Header-Content-Length: 0) are not supported")
 
 
 def read_slot(name: str, dtype: DType, shape: tuple[int, ...], count: int, size: object) -> Slot:

@@ -39,6 +39,7 @@ from gateway.frontends.parameters import (
     read_parameters,
 )
 from gateway.frontends.v2_rest.binary import Slot, check_header_length, fill_slots, read_slot
+from gateway.frontends.v2_rest.content_types import BASE64, CONTENT_TYPE, dump_base64, from_base64
 from gateway.frontends.v2_rest.document import check_keys, load
 from gateway.frontends.v2_rest.elements import dump_elements, layout, pack_elements, read_layout
 from gateway.frontends.v2_rest.forms import Form, PlainRequest
@@ -128,6 +129,8 @@ def encode(form: Form, response: InferResponse) -> Encoded:
             parts.append(b'"parameters":{"binary_data_size":%d}}' % len(data))
             if len(data):
                 payload.append(data)
+        elif form is not ALL_JSON and output.name in form.base64:
+            parts.append(dump_base64(output))
         else:
             parts += (b'"data":', dump_elements(output), b"}")
         mark = b","
@@ -233,7 +236,10 @@ def _place(given: dict[str, object], *, has_bools: bool) -> Tensor | Slot:
         )
     if "data" not in given:
         return read_slot(name, dtype, shape, count, parameters["binary_data_size"])
-    return Tensor(name, dtype, shape, pack_elements(name, plan, given["data"], has_bools=has_bools))
+    data = pack_elements(name, plan, given["data"], has_bools=has_bools)
+    if parameters.get(CONTENT_TYPE) == BASE64:
+        data = from_base64(name, dtype, data)
+    return Tensor(name, dtype, shape, data)
 
 
 def _forget_data(inputs: list[dict[str, object]], places: tuple[Tensor | Slot, ...]) -> int:
@@ -268,6 +274,7 @@ def _requested(
         return (), _ALL_BINARY if parameters.binary_data_output else ALL_JSON
     requested: dict[str, RequestedOutput] = {}
     binary: set[str] = set()
+    spelled: set[str] = set()
     for given in outputs:
         name = str(given["name"])
         if name in requested:
@@ -275,8 +282,11 @@ def _requested(
         found = read_output_parameters(name, _parameters(f"output '{name}'", given).items())
         if read_flag(f"output '{name}'", "binary_data", found.pop("binary_data", False)):
             binary.add(name)
+        elif found.get(CONTENT_TYPE) == BASE64:
+            spelled.add(name)
         requested[name] = RequestedOutput(name, found or NO_PARAMETERS)
-    return tuple(requested.values()), Form(frozenset(binary)) if binary else ALL_JSON
+    form = Form(frozenset(binary), base64=frozenset(spelled)) if binary or spelled else ALL_JSON
+    return tuple(requested.values()), form
 
 
 def _text(what: str, text: str) -> str:

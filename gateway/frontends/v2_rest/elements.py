@@ -25,8 +25,9 @@ from gateway.core.tensor import (
     iterate_bytes_elements,
     serialise_bytes_elements,
 )
+from gateway.frontends.v2_rest.halves import HALVES, pack_halves, unpack_halves
 
-# struct's letters, which are memoryview's native formats too; what is missing has no JSON form.
+# struct's letters, which are memoryview's native formats too; see halves.py for what is missing.
 _FORMAT: dict[DType, str] = {
     DType.BOOL: "?",
     DType.UINT8: "B",
@@ -40,13 +41,13 @@ _FORMAT: dict[DType, str] = {
     DType.FP32: "f",
     DType.FP64: "d",
 }
-_FLOATS = frozenset({DType.FP32, DType.FP64})
+_FLOATS = frozenset({DType.FP16, DType.FP32, DType.FP64, DType.BF16})
 # Up to here a compiled Struct is kept per shape; above, compiling one is lost in the packing.
 _COMPILED = 4096
 
 
 class Layout(NamedTuple):
-    """A datatype and a shape, checked; `pack` only where JSON has a form for it and it is small."""
+    """A datatype and a shape, checked; `pack` only where it packs JSON's own values and it is small."""
 
     dtype: DType
     shape: tuple[int, ...]
@@ -91,35 +92,30 @@ def pack_elements(name: str, plan: Layout, data: object, *, has_bools: bool = Tr
         )
     if dtype is DType.BYTES:
         return _pack_strings(name, flat)
-    if dtype not in _FORMAT:
-        raise InvalidInput(
-            f"receiving {dtype.name} data via JSON is not supported. "
-            f"Please use the binary data format for input '{name}'"
-        )
     if (has_bools or dtype is DType.BOOL) and not _bools_fit(dtype, flat):
         raise InvalidInput(f"input '{name}': {_expectation(dtype)}")
     try:
         if plan.pack is not None:
             return plan.pack(*flat)
+        if dtype in HALVES:
+            return pack_halves(dtype, flat)
         return struct.pack(f"<{plan.elements}{_FORMAT[dtype]}", *flat)
     except (struct.error, OverflowError, TypeError):
         raise InvalidInput(f"input '{name}': {_expectation(dtype)}") from None
 
 
 def dump_elements(tensor: Tensor) -> bytes:
-    """The JSON array of `tensor`'s elements, row-major; raises InvalidInput where JSON has no form."""
+    """The JSON array of `tensor`'s elements, row-major; raises InvalidInput for bytes that are no text."""
     dtype = tensor.dtype
     if dtype is DType.BYTES:
         return orjson.dumps(_strings(tensor))
-    letter = _FORMAT.get(dtype)
-    if letter is None:
-        raise InvalidInput(
-            f"sending {dtype.name} data via JSON is not supported. "
-            f"Please use the binary data format for output '{tensor.name}'"
-        )
     data = tensor.data
     size = len(data)
-    values = _unpacker(letter, size)(data) if size <= _COMPILED else elements(letter, data)
+    letter = _FORMAT.get(dtype)
+    if letter is None:
+        values: Sequence[object] = unpack_halves(dtype, data)
+    else:
+        values = _unpacker(letter, size)(data) if size <= _COMPILED else elements(letter, data)
     text = orjson.dumps(values)
     # orjson writes null for what JSON cannot say; V2 writes NaN, Infinity and -Infinity.
     if dtype in _FLOATS and b"null" in text:
@@ -184,6 +180,10 @@ def _expectation(dtype: DType) -> str:
     match dtype:
         case DType.BOOL:
             return "every element of BOOL must be true or false"
+        case DType.FP16:
+            return "every element of FP16 must be a number of at most 65504 in size"
+        case DType.BF16:
+            return "every element of BF16 must be a number of at most 3.3895314e38 in size"
         case DType.FP32:
             return "every element of FP32 must be a number of at most 3.4028235e38 in size"
         case DType.FP64:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.messages import InferResponse, Lease
+from gateway.core.messages import Done, InferRequest, InferResponse, Lease, Ticket
 from gateway.core.tensor import Buffer
 from gateway.frontends.codings import deflate, inflate
 from gateway.frontends.faults import as_gateway_error
@@ -74,6 +77,16 @@ class Simple:
         return 0
 
 
+Run = Callable[[InferRequest, Done], Ticket | None]
+
+
+def named(infer: Run, identity: str) -> Run:
+    """`infer`, with the id `identity` for a request that has none."""
+    return lambda request, done: infer(
+        request if request.id else msgspec.structs.replace(request, id=identity), done
+    )
+
+
 class Infer:
     """POST …/infer of one target in one format; shared by all requests that say the same."""
 
@@ -83,7 +96,7 @@ class Infer:
 
     def __init__(self, tools: Tools, target: Target, how: InferFormat) -> None:
         self._service = tools.service
-        self._infer = tools.service.infer
+        self._infer: Run = tools.service.infer
         self._settings = tools.settings
         self._clock = tools.clock
         self._target = target
@@ -120,6 +133,17 @@ class Infer:
 
     def payload_offset(self, head: Head) -> int:
         return 0 if self._format.coding else self._format.header_length or 0
+
+    @property
+    def model(self) -> str:
+        """Whose inference this is."""
+        return self._target.model
+
+    def under(self, identity: str) -> Infer:
+        """The same for a request whose id is `identity`, unless its body says otherwise."""
+        other = copy(self)
+        other._infer = named(self._infer, identity)
+        return other
 
     def _answer(self, exchange: Exchange, form: Form, result: InferResponse | GatewayError) -> None:
         if isinstance(result, GatewayError):

@@ -9,10 +9,14 @@ import msgspec
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How the caller wants its outputs: those of `binary` as bytes, or all where it named none."""
+    """How the caller wants its outputs: those of `binary` as bytes, or all where it named none.
+
+    Those of `base64` are JSON, their elements spelled.
+    """
 
     binary: frozenset[str] = frozenset()
     all_binary: bool = False
+    base64: frozenset[str] = frozenset()
 
 
 class PlainInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

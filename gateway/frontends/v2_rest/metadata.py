@@ -7,8 +7,8 @@ import orjson
 from gateway.core.tensor import TensorSpec
 from gateway.pipeline.service import ModelDescription
 
-# Exactly those that work; Triton's other extensions are not claimed.
-EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters")
+# Exactly those that work, in Triton's order; its other extensions are not claimed.
+EXTENSIONS = ("classification", "model_configuration", "binary_tensor_data", "parameters")
 
 
 def server_metadata(name: str, version: str, extensions: tuple[str, ...] = ()) -> bytes:

@@ -6,18 +6,26 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
+import orjson
+
 from gateway.core.errors import GatewayError, InvalidInput, ModelUnavailable, Unsupported
 from gateway.core.model import check_name, parse_version
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.binary import parse_header_length
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.compression import accepted_coding, content_coding
+from gateway.frontends.v2_rest.echoes import EVENT_ID, REQUEST_ID, echoing
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
+from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
+from gateway.frontends.v2_rest.generate import decode_generate, encode_event, encode_generate
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
 from gateway.frontends.v2_rest.model_config import model_config
+from gateway.frontends.v2_rest.openapi import openapi
+from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
+from gateway.frontends.v2_rest.signed import Signed
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
 
@@ -30,7 +38,7 @@ _CACHED_KEY_BYTES = 1024
 _LENGTH = b"inference-header-content-length"
 _ENCODING = b"content-encoding"
 _ACCEPT = b"accept-encoding"
-_RELEVANT = frozenset({_LENGTH, _ENCODING, _ACCEPT})
+_RELEVANT = frozenset({_LENGTH, _ENCODING, _ACCEPT, REQUEST_ID, EVENT_ID})
 _NOT_FOUND = error_body("Not Found")
 _NOT_ALLOWED = error_body("Method Not Allowed")
 # For whoever sent a coding that is not known here.
@@ -42,26 +50,31 @@ class Rest:
 
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
+        self._server_version = server_version
+        self._extensions = FixedExtensions(tools.service)
         self._repository = RepositoryCalls(tools.repository, tools.settings)
         extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
         self._fixed: dict[bytes, Answer] = {
             b"/v2": partial(_send, body=server_metadata(server_name, server_version, extensions)),
-            b"/v2/health/live": partial(_health, tools.service.is_live),
-            b"/v2/health/ready": partial(_health, tools.service.is_ready),
+            b"/v2/health/live": partial(_health, "live", tools.service.is_live),
+            b"/v2/health/ready": partial(_health, "ready", tools.service.is_ready),
         }
         self._abouts = {b"config": self._config, b"ready": self._ready}
         self._endpoints: dict[tuple[bytes, bytes, bytes | None, bytes | None, bytes | None], Endpoint] = {}
 
     def route(self, head: Head) -> Endpoint:
         length = encoding = accept = None
+        has_echo = False
         for name, value in head.headers:
             if name in _RELEVANT:
                 if name == _LENGTH:
                     length = value
                 elif name == _ENCODING:
                     encoding = value
-                else:
+                elif name == _ACCEPT:
                     accept = value
+                else:
+                    has_echo = True
         key = (head.method, head.path, length, encoding, accept)
         endpoint = self._endpoints.get(key)
         if endpoint is None:
@@ -70,7 +83,7 @@ class Rest:
                 if len(self._endpoints) >= _CACHED_ENDPOINTS:
                     self._endpoints.clear()
                 self._endpoints[key] = endpoint
-        return endpoint
+        return echoing(head, endpoint) if has_echo else endpoint
 
     def _find(
         self, head: Head, length: bytes | None, encoding: bytes | None, accept: bytes | None
@@ -92,11 +105,24 @@ class Rest:
                     return self._infer(head, _target(model, b""), length, encoding, accept)
                 case [b"models", model, b"versions", version, b"infer"]:
                     return self._infer(head, _target(model, version), length, encoding, accept)
-                case [b"repository", *rest]:
-                    return self._control(head, rest, encoding)
+            return self._find_extension(head, encoding)
         except GatewayError as error:
             return self._refusal(error)
-        return _simple(_not_found)
+
+    def _find_extension(self, head: Head, encoding: bytes | None) -> Endpoint:
+        path = head.path.split(b"/")[2:]
+        match path:
+            case [b"models", model, (b"generate" | b"generate_stream") as how]:
+                return self._generate(head, _target(model, b""), encoding, how)
+            case [b"models", model, b"versions", version, (b"generate" | b"generate_stream") as how]:
+                return self._generate(head, _target(model, version), encoding, how)
+            case [b"models", model, b"docs"] | [b"models", model, b"docs", b"dataplane.json"]:
+                return self._about(head, self._docs, model, b"")
+            case [b"models", model, b"versions", version, b"docs"]:
+                return self._about(head, self._docs, model, version)
+            case [b"repository", *rest]:
+                return self._control(head, rest, encoding)
+        return _of_method(head.method, self._extensions.find(path))
 
     def _about(
         self, head: Head, answer: Callable[[Target, Exchange], None], model: bytes, version: bytes
@@ -116,11 +142,21 @@ class Rest:
         coding = content_coding(encoding)
         if coding is None:
             return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
-        how = InferFormat(
-            None if length is None else parse_header_length(length), coding, accepted_coding(accept)
-        )
+        header_length = None if length is None else parse_header_length(length)
+        if header_length == 0:
+            return Signed(self._tools, target, coding, decode_raw, encode_raw)
+        how = InferFormat(header_length, coding, accepted_coding(accept))
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         return Infer(self._tools, sized, how)
+
+    def _generate(self, head: Head, target: Target, encoding: bytes | None, how: bytes) -> Endpoint:
+        if head.method != b"POST":
+            return _simple(partial(_not_allowed, b"POST"))
+        if content_coding(encoding) != "":
+            raise InvalidInput("generate takes no compressed bodies")
+        sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
+        encode = encode_event if how == b"generate_stream" else encode_generate
+        return Signed(self._tools, sized, "", decode_generate, encode)
 
     def _control(self, head: Head, path: list[bytes], encoding: bytes | None) -> Endpoint:
         match path:
@@ -159,6 +195,9 @@ class Rest:
         described = partial(_described, exchange, tell)
         self._tools.service.describe(target.model, target.version, described)
 
+    def _docs(self, target: Target, exchange: Exchange) -> None:
+        self._describe(target, partial(openapi, self._server_version, target.version), exchange)
+
     def _ready(self, target: Target, exchange: Exchange) -> None:
         try:
             ready = self._tools.service.is_model_ready(target.model, target.version)
@@ -166,7 +205,7 @@ class Rest:
             answer_error(exchange, error)
             return
         if ready:
-            exchange.respond(200, ())
+            _send(exchange, orjson.dumps({"name": target.model, "ready": True}))
         else:
             answer_error(exchange, ModelUnavailable("Model version not ready"))
 
@@ -189,12 +228,19 @@ def _only(method: bytes, head: Head, answer: Answer) -> Answer:
     return answer if head.method == method else partial(_not_allowed, method)
 
 
+def _of_method(method: bytes, endpoints: ByMethod | None) -> Endpoint:
+    if endpoints is None:
+        return _simple(_not_found)
+    return endpoints.get(method) or _simple(partial(_not_allowed, b", ".join(endpoints)))
+
+
 def _send(exchange: Exchange, body: bytes) -> None:
     exchange.respond(200, OK_JSON, body)
 
 
-def _health(is_well: Callable[[], bool], exchange: Exchange) -> None:
-    exchange.respond(200 if is_well() else 503, ())
+def _health(what: str, is_well: Callable[[], bool], exchange: Exchange) -> None:
+    well = is_well()
+    exchange.respond(200 if well else 503, OK_JSON, orjson.dumps({what: well}))
 
 
 def _described(

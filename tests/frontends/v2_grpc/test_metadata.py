@@ -32,7 +32,11 @@ def test_server(is_well):
 
 def test_server_metadata():
     told = ask("server_metadata", b"", pb.ServerMetadataResponse)
-    assert (told.name, told.version, told.extensions) == ("gw", "1.2", ["model_configuration", "parameters"])
+    assert (told.name, told.version, told.extensions) == (
+        "gw",
+        "1.2",
+        ["classification", "model_configuration", "parameters"],
+    )
 
 
 @pytest.mark.parametrize(

@@ -293,11 +293,11 @@ def test_what_is_answered_can_be_sent_again(dtype, data):
         blob = np.array(data.draw(st.lists(floats, min_size=count, max_size=count)), NUMPY[dtype]).tobytes()
     else:
         blob = data.draw(st.binary(min_size=count * ITEM_SIZE[dtype], max_size=count * ITEM_SIZE[dtype]))
+    if dtype is DType.BF16:  # JSON knows one NaN, BF16 many
+        bits = np.frombuffer(blob, "<u2")
+        blob = np.where(bits & 0x7FFF > 0x7F80, 0x7FC0, bits).astype("<u2").tobytes()
     tensor = Tensor("x", dtype, shape, blob)
-    forms = (
-        [Form(all_binary=True)] if dtype in {DType.FP16, DType.BF16} else [Form(all_binary=True), ALL_JSON]
-    )
-    for form in forms:
+    for form in (Form(all_binary=True), ALL_JSON):
         body, _ = encode(form, InferResponse("m", 1, (tensor,)))
         head = body[0] if isinstance(body, tuple) else body
         again = json.dumps({"inputs": json.loads(head)["outputs"]}).encode()

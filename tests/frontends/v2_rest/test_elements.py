@@ -71,11 +71,12 @@ def test_bytes_that_are_no_text_ask_for_the_binary_format():
 
 
 @pytest.mark.parametrize("name", ["FP16", "BF16"])
-def test_half_precision_is_binary_only(name):
-    with pytest.raises(InvalidInput, match=f"receiving {name} data via JSON is not supported.*'x'"):
-        pack(name, [1], [1.0])
-    with pytest.raises(InvalidInput, match=f"sending {name} data via JSON is not supported.*'x'"):
-        dump_elements(Tensor("x", DType[name], (1,), b"\0\0"))
+def test_half_precision(name):
+    packed = pack(name, [2, 2], [[1, -1.5], [0.25, math.inf]])
+    assert dump_elements(Tensor("x", DType[name], (2, 2), packed)) == b"[1.0,-1.5,0.25,Infinity]"
+    for wrong in (True, "1", None, 1e39, 10**400):
+        with pytest.raises(InvalidInput, match=f"'x': every element of {name} must be a number of at most"):
+            pack(name, [1], [wrong])
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,16 @@ def ask(method, target, headers=(), body=b"", service=None):
 @pytest.mark.parametrize(
     ("target", "status", "body"),
     [
-        (b"/v2/health/live", 200, b""),
-        (b"/v2/health/ready", 200, b""),
-        (b"/v2/models/fraud/ready", 200, b""),
-        (b"/v2/models/fraud/versions/3/ready", 200, b""),
-        (b"/v2/models/fr%61ud/ready", 200, b""),
-        (b"/v2/models/fraud/ready?x=y", 200, b""),
+        (b"/v2/health/live", 200, b'{"live":true}'),
+        (b"/v2/health/ready", 200, b'{"ready":true}'),
+        (b"/v2/models/fraud/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/versions/3/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fr%61ud/ready", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/ready?x=y", 200, b'{"name":"fraud","ready":true}'),
+        (b"/v2/models/fraud/docs", 200, None),
+        (b"/v2/models/fraud/docs/dataplane.json", 200, None),
+        (b"/v2/models/fraud/versions/3/docs", 200, None),
+        (b"/v2/models/none/docs", 404, None),
         (b"/v2/models/none/ready", 404, None),
         (b"/v2/models/fraud/versions/2/ready", 404, None),
         (b"/v2/models/none", 404, None),
@@ -77,12 +81,20 @@ def test_wrong_method_names_the_right_one(target, allowed):
     assert (exchange.status, exchange.headers[b"allow"]) == (405, allowed)
 
 
+def test_extensions_that_are_off_have_their_paths():
+    assert ask(b"GET", b"/v2/systemsharedmemory/status").body == b"[]"
+    assert ask(b"POST", b"/v2/cudasharedmemory/unregister").status == 501
+    exchange = ask(b"PUT", b"/v2/logging")
+    assert (exchange.status, exchange.headers[b"allow"]) == (405, b"GET, POST")
+
+
 def test_unready():
     service = FakeInferenceService()
     service.ready = service.live = False
     service.not_ready = {"fraud"}
-    for target in (b"/v2/health/live", b"/v2/health/ready"):
-        assert ask(b"GET", target, service=service).status == 503
+    for target in (b"live", b"ready"):
+        exchange = ask(b"GET", b"/v2/health/" + target, service=service)
+        assert (exchange.status, exchange.body) == (503, b'{"%b":false}' % target)
     exchange = ask(b"GET", b"/v2/models/fraud/ready", service=service)
     assert (exchange.status, json.loads(exchange.body)["error"]) == (503, "Model version not ready")
 
@@ -112,7 +124,6 @@ def test_infer_knows_its_target(target, model, version):
     [
         (b"inference-header-content-length", b"x", 400),
         (b"inference-header-content-length", b"-1", 400),
-        (b"inference-header-content-length", b"0", 501),
         (b"inference-header-content-length", b"999", 400),
         (b"inference-header-content-length", b"%d" % len(BODY), 200),
         (b"content-encoding", b"br", 501),
@@ -128,10 +139,52 @@ def test_headers_of_infer(header, value, status):
     assert len(service.refusals) == (status != 200)
 
 
+def test_a_raw_request():
+    service, headers = FakeInferenceService(), [(b"inference-header-content-length", b"0")]
+    exchange = ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(120), service)
+    assert exchange.status == 200
+    assert b"inference-header-content-length" in exchange.headers
+    assert (service.requests[0].inputs[0].shape, service.requests[0].inputs[0].name) == ((1, 30), "features")
+    assert ask(b"POST", b"/v2/models/fraud/infer", headers, bytes(119)).status == 400
+
+
+def test_docs_name_their_paths():
+    assert "/v2/models/fraud/infer" in json.loads(ask(b"GET", b"/v2/models/fraud/docs").body)["paths"]
+    versioned = json.loads(ask(b"GET", b"/v2/models/fraud/versions/3/docs").body)
+    assert "/v2/models/fraud/versions/3/infer" in versioned["paths"]
+
+
+@pytest.mark.parametrize("model", [b"fraud", b"fraud/versions/3"])
+def test_generate(model):
+    body, service = b'{"features":[' + b",".join([b"1"] * 30) + b'],"a":1}', FakeInferenceService()
+    exchange = ask(b"POST", b"/v2/models/%b/generate" % model, body=body, service=service)
+    assert (exchange.status, json.loads(exchange.body)["features"]) == (200, [1.0] * 30)
+    assert service.requests[0].parameters == {"a": 1}
+    streamed = ask(b"POST", b"/v2/models/%b/generate_stream" % model, body=body, service=service)
+    assert streamed.headers == {b"content-type": b"text/event-stream; charset=utf-8"}
+    assert streamed.body == b"data: " + exchange.body + b"\n\n"
+    assert ask(b"GET", b"/v2/models/%b/generate" % model).status == 405
+    for path in (b"/v2/models/%b/generate", b"/v2/models/%b/generate_stream"):
+        assert ask(b"POST", path % model, [(b"content-encoding", b"gzip")], body).status == 400
+        assert ask(b"POST", path % model, (), b"[]").headers[b"content-type"] == b"application/json"
+
+
 def test_an_unknown_coding_is_told_the_known_ones():
     exchange = ask(b"POST", b"/v2/models/m/infer", [(b"content-encoding", b"br")])
     assert exchange.headers[b"accept-encoding"] == b"gzip, deflate"
     assert json.loads(exchange.body)["error"] == "Unsupported compression type"
+
+
+def test_what_an_answer_repeats_is_no_part_of_the_endpoint():
+    rest = Rest(Tools(FakeInferenceService(), RestSettings(), lambda: 0.0), "gw", "1")
+    for number in range(20):
+        headers = ((b"x-request-id", b"%d" % number),)
+        exchange = FakeExchange(Head(b"POST", b"/v2/models/m/infer", headers, http_version="1.1"))
+        rest.route(exchange.head).handle(exchange, BODY, None)
+        assert exchange.headers[b"x-request-id"] == b"%d" % number
+        assert json.loads(exchange.body)["id"] == str(number)
+    assert len(rest._endpoints) == 1
+    assert ask(b"GET", b"/v2", [(b"x-request-id", b"a")]).headers[b"x-request-id"] == b"a"
 
 
 def test_endpoints_are_shared_and_their_memory_is_bounded(monkeypatch):

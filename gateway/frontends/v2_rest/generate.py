@@ -1,0 +1,103 @@
+"""generate and generate_stream: one plain JSON object in, one plain JSON object out.
+
+A key that is an input's name is that tensor: the value's nesting is its last dimensions, those in
+front (the batch's too) are 1, so a single value becomes one element. `id` is the request's id, and
+`parameters` and every other key are parameters. An answer has an output's elements under its name, a
+single one without an array around it.
+"""
+
+from __future__ import annotations
+
+from math import inf, prod
+
+import orjson
+
+from gateway.core.clock import Clock
+from gateway.core.errors import InvalidInput, TooLarge
+from gateway.core.messages import InferRequest, InferResponse, Lease
+from gateway.core.model import ModelSpec
+from gateway.core.tensor import Buffer, Tensor, TensorSpec
+from gateway.frontends.parameters import is_text, read_parameters
+from gateway.frontends.v2_rest.codec import Target
+from gateway.frontends.v2_rest.elements import dump_elements, layout, pack_elements
+from gateway.frontends.v2_rest.errors import JSON
+from gateway.frontends.v2_rest.post import Document, read_object
+from gateway.wire.exchange import Headers
+
+_JSON: Headers = (JSON,)
+_EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
+
+
+def decode_generate(
+    spec: ModelSpec, target: Target, body: Buffer, lease: Lease | None, clock: Clock
+) -> InferRequest:
+    """The request that the JSON object `body` means to a model; raises GatewayError."""
+    if len(body) > target.max_json_bytes:
+        raise TooLarge(f"the request JSON is larger than {target.max_json_bytes} bytes")
+    document = read_object(bytes(body))
+    tensors = tuple([
+        _tensor(spec, wanted, document.pop(wanted.name)) for wanted in spec.inputs if wanted.name in document
+    ])
+    identity = document.pop("id", "")
+    if not isinstance(identity, str) or not is_text(identity):
+        raise InvalidInput("'id' must be a Unicode string")
+    custom, timeout_s, _ = read_parameters(_parameters(document).items())
+    deadline = inf if timeout_s == inf else clock() + timeout_s
+    return InferRequest(target.model, target.version, tensors, identity, (), custom, deadline, "rest", lease)
+
+
+def encode_generate(response: InferResponse) -> tuple[bytes, Headers]:
+    """The answer as one JSON object."""
+    return _object(response), _JSON
+
+
+def encode_event(response: InferResponse) -> tuple[bytes, Headers]:
+    """The answer as the one event of a stream."""
+    return b"data: %b\n\n" % _object(response), _EVENTS
+
+
+def _tensor(spec: ModelSpec, wanted: TensorSpec, value: object) -> Tensor:
+    dims = _dims(value)
+    missing = len(wanted.shape) + (spec.max_batch_size > 0) - len(dims)
+    if missing < 0:
+        raise InvalidInput(f"input '{wanted.name}': its value has more dimensions than the tensor")
+    for _ in range(missing):
+        value = [value]
+    shape = (1,) * missing + dims
+    # A tensor without dimensions is one value, which is what an array of one is taken for.
+    data = value if shape else [value]
+    packed = pack_elements(wanted.name, layout(wanted.dtype.name, shape), data)
+    return Tensor(wanted.name, wanted.dtype, shape, packed)
+
+
+def _dims(value: object) -> tuple[int, ...]:
+    """How `value` is nested, as its first elements tell."""
+    dims = []
+    while isinstance(value, list):
+        dims.append(len(value))
+        value = value[0] if value else None
+    return tuple(dims)
+
+
+def _parameters(document: Document) -> Document:
+    given = document.pop("parameters", {})
+    if not isinstance(given, dict):
+        raise InvalidInput("'parameters' must be an object")
+    for key in given:
+        if key in document:
+            raise InvalidInput(f"parameter '{key}' is given twice")
+    return document | given
+
+
+def _object(response: InferResponse) -> bytes:
+    fields: dict[str, bytes] = {}
+    if response.id:
+        fields["id"] = orjson.dumps(response.id)
+    fields["model_name"] = orjson.dumps(response.model)
+    fields["model_version"] = b'"%d"' % response.version
+    for key, value in response.parameters.items():
+        fields[key] = orjson.dumps(value)
+    for output in response.outputs:
+        text = dump_elements(output)
+        fields[output.name] = text[1:-1] if prod(output.shape) == 1 else text
+    return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(key), text) for key, text in fields.items()])

@@ -1,0 +1,114 @@
+"""Inferences whose bodies mean nothing without the model's signature: raw bytes, and plain JSON values.
+
+The signature is asked for first, which may load the model; the hot endpoint knows nothing of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.messages import InferRequest, InferResponse, Lease
+from gateway.core.model import ModelSpec
+from gateway.core.tensor import Buffer
+from gateway.frontends.codings import inflate
+from gateway.frontends.faults import as_gateway_error
+from gateway.frontends.v2_rest.codec import Target
+from gateway.frontends.v2_rest.endpoints import Run, Tools, named
+from gateway.frontends.v2_rest.errors import answer_error
+from gateway.pipeline.service import ModelDescription
+from gateway.wire.exchange import Exchange, Head, Headers, Receiver
+
+# The request that a body means to a model; raises GatewayError, leaving the lease to the caller.
+Decode = Callable[[ModelSpec, Target, Buffer, Lease | None, Clock], InferRequest]
+# An answer's body and headers.
+Encode = Callable[[InferResponse], tuple[bytes | tuple[Buffer, ...], Headers]]
+
+
+class Signed:
+    """A POST of one target, decoded with its signature; `coding` is the body's, "" for none."""
+
+    __slots__ = ("_coding", "_decode", "_encode", "_infer", "_target", "_tools", "max_body_bytes")
+
+    whole = True
+
+    def __init__(self, tools: Tools, target: Target, coding: str, decode: Decode, encode: Encode) -> None:
+        self._tools = tools
+        self._infer: Run = tools.service.infer
+        self._target = target
+        self._coding = coding
+        self._decode = decode
+        self._encode = encode
+        self.max_body_bytes = tools.settings.max_body_bytes
+
+    def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
+        model, version, _ = self._target
+        self._tools.service.describe(model, version, partial(self._go_on, exchange, body, lease))
+
+    def open(self, exchange: Exchange) -> Receiver:
+        raise NotImplementedError("inference takes whole bodies")
+
+    def refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        self._tools.service.refused("rest", error)
+        answer_error(exchange, error)
+
+    def body_size(self, head: Head, first: Buffer) -> int | None:
+        return None
+
+    def payload_offset(self, head: Head) -> int:
+        return 0
+
+    @property
+    def model(self) -> str:
+        """Whose inference this is."""
+        return self._target.model
+
+    def under(self, identity: str) -> Signed:
+        """The same for a request whose id is `identity`, unless its body says otherwise."""
+        other = copy(self)
+        other._infer = named(self._infer, identity)
+        return other
+
+    def _go_on(
+        self, exchange: Exchange, body: Buffer, lease: Lease | None, result: ModelDescription | GatewayError
+    ) -> None:
+        try:
+            request = self._read(body, lease, result)
+        except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer, and the lease goes back
+            if lease is not None:
+                lease.release()
+            self.refuse(exchange, as_gateway_error(error))
+            return
+        if not exchange.is_open:  # gone while the model was loading
+            if lease is not None:
+                lease.release()
+            return
+        ticket = self._infer(request, partial(self._answer, exchange))
+        if ticket is not None:
+            exchange.on_gone = ticket.cancel
+
+    def _read(
+        self, body: Buffer, lease: Lease | None, result: ModelDescription | GatewayError
+    ) -> InferRequest:
+        if isinstance(result, GatewayError):
+            raise result
+        if self._coding:
+            body = inflate(body, self._coding, self.max_body_bytes, self._tools.settings.max_inflation)
+        return self._decode(result.spec, self._target, body, lease, self._tools.clock)
+
+    def _answer(self, exchange: Exchange, result: InferResponse | GatewayError) -> None:
+        if isinstance(result, GatewayError):
+            answer_error(exchange, result)
+            return
+        lease = result.lease
+        try:
+            body, headers = self._encode(result)
+        except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer, and the lease goes back
+            if lease is not None:
+                lease.release()
+            answer_error(exchange, as_gateway_error(error))
+            return
+        exchange.respond(200, headers, body, (), None if lease is None else lease.release)
