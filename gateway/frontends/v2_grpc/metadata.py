@@ -27,10 +27,16 @@ _M = TypeVar("_M", bound=Message)
 class Metadata:
     """ServerLive, ServerReady, ServerMetadata, ModelReady, ModelMetadata and ModelConfig."""
 
-    def __init__(self, service: InferenceService, server_name: str, server_version: str) -> None:
+    def __init__(
+        self,
+        service: InferenceService,
+        server_name: str,
+        server_version: str,
+        extensions: tuple[str, ...] = (),
+    ) -> None:
         self._service = service
         self._about = pb.ServerMetadataResponse(
-            name=server_name, version=server_version, extensions=EXTENSIONS
+            name=server_name, version=server_version, extensions=EXTENSIONS + extensions
         ).SerializeToString()
 
     def server_live(self, message: bytes, exchange: Exchange) -> None:

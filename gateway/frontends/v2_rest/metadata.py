@@ -11,9 +11,9 @@ from gateway.pipeline.service import ModelDescription
 EXTENSIONS = ("classification", "model_configuration", "binary_tensor_data", "parameters")
 
 
-def server_metadata(name: str, version: str) -> bytes:
-    """The body of GET /v2."""
-    return orjson.dumps({"name": name, "version": version, "extensions": EXTENSIONS})
+def server_metadata(name: str, version: str, extensions: tuple[str, ...] = ()) -> bytes:
+    """The body of GET /v2; `extensions` beyond those that always work."""
+    return orjson.dumps({"name": name, "version": version, "extensions": EXTENSIONS + extensions})
 
 
 def model_metadata(description: ModelDescription) -> bytes:
