@@ -53,6 +53,10 @@ class Single(NamedTuple):
 def comparisons(setting: Setting) -> list[Comparison]:
     """Every row that has a peer."""
     ours, inline, theirs = _sides(setting)
+    unchanged = Side(
+        "gateway",
+        lambda: servers.gateway(_triton_folder(setting), cpus=setting.server_cpus, root=setting.root),
+    )
     row = partial(_comparison, setting, theirs)
     return [
         row("rest", "REST JSON, 64 connections", at_least(4.0), "req/s", ours, _rest_rate),
@@ -62,6 +66,15 @@ def comparisons(setting: Setting) -> list[Comparison]:
         row("latency-grpc", "p50 at one connection, gRPC", at_most(0.9), "us", ours, _grpc_p50),
         row("inline-rest", "the same inline, busy polling, REST", at_most(0.5), "us", inline, _rest_p50),
         row("inline-grpc", "the same inline, busy polling, gRPC", at_most(0.5), "us", inline, _grpc_p50),
+        row(
+            "python-rest",
+            "Triton's own Python file, REST JSON",
+            at_least(1.5),
+            "req/s",
+            unchanged,
+            _rest_rate,
+        ),
+        row("python-grpc", "Triton's own Python file, gRPC", at_least(1.5), "req/s", unchanged, _grpc_rate),
         row("identity-rest", "16 MiB FP32, REST binary", at_least(1.0), "MiB/s", ours, _rest_bytes),
         row("identity-grpc", "16 MiB FP32, gRPC", at_least(1.0), "MiB/s", ours, _grpc_bytes),
     ]
@@ -93,11 +106,17 @@ def gateway_side(setting: Setting, *, inline: bool = False) -> Side:
 
 
 def _sides(setting: Setting) -> tuple[Side, Side, Side]:
+    folder = _triton_folder(setting)
+    theirs = Side("Triton", lambda: servers.triton(folder, cpus=setting.server_cpus))
+    return gateway_side(setting), gateway_side(setting, inline=True), theirs
+
+
+def _triton_folder(setting: Setting) -> Path:
+    """The repository of Triton's side, written on the first call; our gateway can serve it as it is."""
     folder = setting.folder / "triton"
     if not folder.exists():
         models.write_triton_repository(folder)
-    theirs = Side("Triton", lambda: servers.triton(folder, cpus=setting.server_cpus))
-    return gateway_side(setting), gateway_side(setting, inline=True), theirs
+    return folder
 
 
 def _comparison(
