@@ -21,13 +21,15 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         told = running.ask("/v2")[1]
         assert (told["name"], told["extensions"]) == (
             "triton",
-            ["classification", "model_configuration", "binary_tensor_data", "parameters"],
+            ["classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters"],
         )
         with grpc.insecure_channel(running.grpc) as channel:
             ask = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
             answer = pb.ServerMetadataResponse.FromString(ask(b"", timeout=10))
         assert answer.name == "triton"
-        assert list(answer.extensions) == ["classification", "model_configuration", "parameters"]
+        assert list(answer.extensions) == [
+            *("classification", "schedule_policy", "model_configuration", "parameters")
+        ]
         assert running.infer("echo", REQUEST)[0] == 200
         assert running.infer("echo", {"inputs": []})[0] == 400
         model = 'model="echo",version="1"'

@@ -19,7 +19,7 @@ from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
 # Exactly those that work over gRPC, in Triton's order; the binary tensor extension is REST's.
-EXTENSIONS = ("classification", "model_configuration", "parameters")
+EXTENSIONS = ("classification", "schedule_policy", "model_configuration", "parameters")
 
 _M = TypeVar("_M", bound=Message)
 

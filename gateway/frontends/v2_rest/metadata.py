@@ -8,7 +8,7 @@ from gateway.core.tensor import TensorSpec
 from gateway.pipeline.service import ModelDescription
 
 # Exactly those that work, in Triton's order; its other extensions are not claimed.
-EXTENSIONS = ("classification", "model_configuration", "binary_tensor_data", "parameters")
+EXTENSIONS = ("classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters")
 
 
 def server_metadata(name: str, version: str) -> bytes:
