@@ -11,7 +11,10 @@ class SchedulingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_queue_requests: int = Field(
-        4096, ge=1, le=1 << 20, description="Most requests waiting for one model version in one front."
+        4096,
+        ge=1,
+        le=1 << 20,
+        description="Most requests waiting for one model version in one front, at all priorities together.",
     )
     max_cold_waiters: int = Field(
         1024, ge=1, le=1 << 20, description="Most requests waiting for one model version to load."
