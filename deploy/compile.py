@@ -46,6 +46,7 @@ HOT = (
     "gateway/scheduling/signature.py",
     "gateway/scheduling/slot.py",
     "gateway/scheduling/splitting.py",
+    "gateway/telemetry/counters.py",
     "gateway/workers/channel.py",
     "gateway/workers/execution.py",
     "gateway/workers/frames.py",
