@@ -21,7 +21,8 @@ def read_batching(message: pb.ModelConfig) -> BatchPolicy:
     """How the model's requests wait and batch; raises ConfigRefused.
 
     As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone; one
-    without a batch axis may have the section for its queue policies, and then runs each alone too.
+    without a batch axis may have the section for its queue policies, and then runs each alone too. There
+    is no key of our own for those policies: whoever knows Triton's configuration looks for them here.
     """
     if not message.HasField("dynamic_batching"):
         return BatchPolicy(enabled=not (message.max_batch_size or message.input))

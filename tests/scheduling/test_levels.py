@@ -261,7 +261,7 @@ QUEUES = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     history=st.lists(ASKED, max_size=25),
     queues=st.tuples(QUEUES, QUEUES),
