@@ -61,8 +61,7 @@ class Pipeline:
             return None
         pending.version = slot.key.version
         if request.timeout_at != inf:
-            policy = None if slot.spec is None else slot.spec.batching
-            pending.deadline = deadline_of(policy, request, deadline)
+            pending.deadline = deadline_of(slot.batching, request, deadline)
         if slot.successor is not None and not request.version:
             self._ask_for(slot.successor)
         self._busy.add(slot)

@@ -42,6 +42,11 @@ def read_batching(message: pb.ModelConfig) -> BatchPolicy:
     return policy
 
 
+def written_batching(written: bytes) -> BatchPolicy:
+    """The same of a configuration that is known to be sound, as PartialConfig.written has it."""
+    return read_batching(pb.ModelConfig.FromString(written))
+
+
 def _read_preferred(batching: pb.ModelDynamicBatching, max_batch_size: int) -> tuple[int, ...]:
     field = f"{_AT}.preferred_batch_size"
     preferred = sorted(set(batching.preferred_batch_size))

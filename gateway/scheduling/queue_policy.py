@@ -39,8 +39,8 @@ def longest_wait_s(queue: QueuePolicy, asked_s: float) -> float:
     return asked_s if queue.allow_timeout_override and asked_s < default_s < inf else default_s
 
 
-def deadline_of(policy: BatchPolicy | None, request: InferRequest, deadline: float) -> float:
+def deadline_of(policy: BatchPolicy, request: InferRequest, deadline: float) -> float:
     """The deadline of a request with a `timeout`: earlier than `deadline` unless a policy rules its wait."""
-    if policy is not None and queue_of(policy, level_of(policy, request.priority)).default_timeout_s:
+    if queue_of(policy, level_of(policy, request.priority)).default_timeout_s:
         return deadline
     return min(deadline, request.timeout_at)

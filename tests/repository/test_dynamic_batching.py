@@ -5,7 +5,7 @@ from google.protobuf import text_format
 
 from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.dynamic_batching import MAX_PRIORITY_POLICIES, read_batching
+from gateway.repository.dynamic_batching import MAX_PRIORITY_POLICIES, read_batching, written_batching
 from gateway.repository.refusal import ConfigRefused
 
 REJECT = "timeout_action: REJECT default_timeout_microseconds: 1500 max_queue_size: 7"
@@ -84,3 +84,9 @@ def test_what_is_refused(text: str, refusal: str) -> None:
     with pytest.raises(ConfigRefused) as caught:
         read_batching(config(text))
     assert caught.value.text.startswith(f"config.pbtxt: dynamic_batching.{refusal}")
+
+
+def test_what_was_written_is_read_again() -> None:
+    message = config(f"default_queue_policy {{ {REJECT} }}")
+    assert written_batching(message.SerializeToString()) == read_batching(message)
+    assert written_batching(b"") == BatchPolicy()

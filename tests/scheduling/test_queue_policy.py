@@ -71,10 +71,10 @@ def test_a_timeout_counts_where_it_is_allowed_and_smaller(
 
 @pytest.mark.parametrize(
     ("policy", "priority", "expected"),
-    [(None, 0, 100.5), (BatchPolicy(), 0, 100.5), (THREE, 0, 100.5), (THREE, 1, 160.0)],
+    [(BatchPolicy(), 0, 100.5), (THREE, 0, 100.5), (THREE, 1, 160.0)],
 )
 def test_a_timeout_is_a_deadline_where_no_policy_has_one(
-    policy: BatchPolicy | None, priority: int, expected: float
+    policy: BatchPolicy, priority: int, expected: float
 ) -> None:
     request = msgspec.structs.replace(row_request(1.0), timeout_at=100.5, priority=priority)
     assert deadline_of(policy, request, 160.0) == expected
