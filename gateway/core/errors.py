@@ -17,6 +17,7 @@ class Reason(enum.Enum):
     UNSUPPORTED = "UNSUPPORTED"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     OVERLOADED = "OVERLOADED"
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
     MODEL_LOADING = "MODEL_LOADING"
     MODEL_UNAVAILABLE = "MODEL_UNAVAILABLE"
     INSTANCE_DIED = "INSTANCE_DIED"
@@ -90,6 +91,12 @@ class Overloaded(GatewayError):
     """Our limit: a full queue, or the gateway is draining."""
 
     reason = Reason.OVERLOADED
+
+
+class QueueTimeout(GatewayError):
+    """It has waited for as long as its model's queue policy lets a request wait."""
+
+    reason = Reason.QUEUE_TIMEOUT
 
 
 class ModelLoading(GatewayError):

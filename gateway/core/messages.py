@@ -38,7 +38,8 @@ class InferRequest(msgspec.Struct, frozen=True):
 
     `version` 0 is the latest ready one, a text a label. `outputs` empty asks for all. `deadline` is
     on the clock's monotonic scale, seconds; inf where the caller set none. `protocol` is a bounded
-    label.
+    label. `priority` 0 is the model's default, 1 comes first. `timeout_at` is when the `timeout` that the
+    caller named is over, on the scale of `deadline`: what that means is for the model's queue policy.
     """
 
     model: str
@@ -50,6 +51,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     deadline: float = inf
     protocol: str = "rest"
     lease: Lease | None = None
+    priority: int = 0
+    timeout_at: float = inf
 
 
 class InferResponse(msgspec.Struct, frozen=True):

@@ -28,10 +28,10 @@ class ModelKey(msgspec.Struct, frozen=True, order=True):
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
-    """How long and how many may wait; 0 is no limit for either.
+    """How long and how many may wait; 0 is no limit for either but the gateway's own.
 
     `timeout_action` says what becomes of a request that has waited for `default_timeout_s`: refused,
-    or moved behind all others. With `allow_timeout_override` a request may ask for less.
+    or moved behind all others of its level. With `allow_timeout_override` a request may ask for less.
     """
 
     timeout_action: Literal["reject", "delay"] = "reject"
@@ -41,10 +41,11 @@ class QueuePolicy(msgspec.Struct, frozen=True):
 
 
 class BatchPolicy(msgspec.Struct, frozen=True):
-    """When rows wait for one another; a policy on a model with `max_batch_size` 0 means nothing.
+    """How requests wait, and when rows wait for one another; that not where `max_batch_size` is 0.
 
     `enabled` False runs each request alone. `max_queue_delay_s` 0 sends whatever is there as soon as
-    an instance can take it. `priority_levels` 0 is one queue for all; else level 1 comes first, and a
+    an instance can take it. With `preserve_ordering` answers leave in the order in which their requests
+    came. `priority_levels` 0 is one queue for all; else level 1 comes first, and a
     request that names none has `default_priority_level`. `priority_policies` are (level, policy),
     levels ascending; all other levels have `queue_policy`.
     """

@@ -1,8 +1,8 @@
 """What a request's `parameters` mean, whatever protocol they came by.
 
-Reserved by the protocol: `timeout` (microseconds; becomes the deadline) and `binary_data_output` are
-honoured, `priority` is accepted and ignored as by a model without priority levels, `sequence_*` is
-refused unless it says "no sequence". All other keys belong to the model and are handed on. Of an
+Reserved by the protocol: `priority`, `timeout` (microseconds) and `binary_data_output` are honoured, the
+first two as the model's queue policy says (scheduling.queue_policy); `sequence_*` is refused unless it
+says "no sequence". All other keys belong to the model and are handed on. Of an
 output's parameters `classification` asks for the highest elements instead of all.
 """
 
@@ -24,11 +24,12 @@ MAX_CLASSES = 1_000_000
 
 
 class RequestParameters(NamedTuple):
-    """`custom` goes to the model; `timeout_s` is inf where none was set."""
+    """`custom` goes to the model; `timeout_s` is inf and `priority` 0 where none was set."""
 
     custom: Mapping[str, Parameter] = NO_PARAMETERS
     timeout_s: float = inf
     binary_data_output: bool = False
+    priority: int = 0
 
 
 PLAIN = RequestParameters()
@@ -37,12 +38,12 @@ PLAIN = RequestParameters()
 def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> RequestParameters:
     """Sorts a request's parameters; raises InvalidInput or Unsupported. `ignored`: one key to skip."""
     custom: dict[str, Parameter] = {}
-    timeout_s, binary = inf, False
+    timeout_s, binary, priority = inf, False, 0
     for key, value in items:
         if key == ignored:
             continue
         if key == "priority":
-            _check_priority(value)
+            priority = _priority(value)
         elif key == "timeout":
             timeout_s = _timeout_s(value)
         elif key == "binary_data_output":
@@ -51,7 +52,7 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
             _refuse_reserved(key, value)
             if key not in _SEQUENCE:
                 custom[key] = _scalar(key, value)
-    return RequestParameters(custom or NO_PARAMETERS, timeout_s, binary)
+    return RequestParameters(custom or NO_PARAMETERS, timeout_s, binary, priority)
 
 
 def read_output_parameters(output: str, items: Iterable[tuple[str, object]]) -> dict[str, Parameter]:
@@ -90,9 +91,10 @@ def _refuse_reserved(key: str, value: object) -> None:
         raise Unsupported(f"parameter '{key}': sequences are not supported")
 
 
-def _check_priority(value: object) -> None:
+def _priority(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 64:
         raise InvalidInput("parameter 'priority' must be an integer >= 0")
+    return value
 
 
 def _timeout_s(value: object) -> float:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from gateway.control.messages import ModelView, Snapshot, VersionView
 from gateway.control.views import unshared
-from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.pipeline.cold import ColdWaiters
+from gateway.repository.dynamic_batching import written_batching
 from gateway.scheduling.queue import ModelQueue
 
 
@@ -37,6 +38,12 @@ class VersionSlot:
     def spec(self) -> ModelSpec | None:
         """The signature, as far as it is known without loading."""
         return self.queue.spec if self.queue is not None else self.view.spec
+
+    @property
+    def batching(self) -> BatchPolicy:
+        """How its requests batch and wait: that stands in the configuration, and no load changes it."""
+        spec = self.spec
+        return written_batching(self.view.config) if spec is None else spec.batching
 
     def is_failing(self, now: float) -> bool:
         """True while a request for it would be refused because it is known not to load."""

@@ -7,6 +7,7 @@ there is no coroutine in it. A record is made when the request is closed, whatev
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from gateway.control.messages import Activate
 from gateway.core.clock import Clock
@@ -18,6 +19,7 @@ from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.classification import classified
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.scheduling.pending import Pending
+from gateway.scheduling.queue_policy import deadline_of
 from gateway.scheduling.settings import SchedulingSettings
 
 Record = Callable[[RequestRecord], None]
@@ -58,6 +60,8 @@ class Pipeline:
             pending.fail(self._unknown(request.model, request.version))
             return None
         pending.version = slot.key.version
+        if request.timeout_at != inf:
+            pending.deadline = deadline_of(slot.batching, request, deadline)
         if slot.successor is not None and not request.version:
             self._ask_for(slot.successor)
         self._busy.add(slot)

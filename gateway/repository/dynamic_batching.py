@@ -11,21 +11,18 @@ from gateway.repository.refusal import ConfigRefused, in_range
 MAX_QUEUE_DELAY_US = 60_000_000
 MAX_TIMEOUT_US = 3_600_000_000
 MAX_PRIORITY_LEVELS = 1024
+# A worker and a front are told of a model in one packet of 128 KiB; a policy takes 0.1 of that.
+MAX_PRIORITY_POLICIES = 128
 
 _AT = "dynamic_batching"
 
 
 def read_batching(message: pb.ModelConfig) -> BatchPolicy:
-    """The policy, as far as queues act on it; raises ConfigRefused."""
-    policy = policy_of(message)
-    _refuse_unscheduled(policy)
-    return policy
+    """How the model's requests wait and batch; raises ConfigRefused.
 
-
-def policy_of(message: pb.ModelConfig) -> BatchPolicy:
-    """All that is said of batching; raises ConfigRefused.
-
-    As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone.
+    As Triton: a model that says how large its batches are and not `dynamic_batching` runs each alone; one
+    without a batch axis may have the section for its queue policies, and then runs each alone too. There
+    is no key of our own for those policies: whoever knows Triton's configuration looks for them here.
     """
     if not message.HasField("dynamic_batching"):
         return BatchPolicy(enabled=not (message.max_batch_size or message.input))
@@ -43,6 +40,11 @@ def policy_of(message: pb.ModelConfig) -> BatchPolicy:
     )
     _check_ordering(policy)
     return policy
+
+
+def written_batching(written: bytes) -> BatchPolicy:
+    """The same of a configuration that is known to be sound, as PartialConfig.written has it."""
+    return read_batching(pb.ModelConfig.FromString(written))
 
 
 def _read_preferred(batching: pb.ModelDynamicBatching, max_batch_size: int) -> tuple[int, ...]:
@@ -70,6 +72,7 @@ def _read_levels(
     field = f"{_AT}.priority_queue_policy"
     if policies and not levels:
         raise ConfigRefused(field, "needs priority_levels")
+    in_range(f"{field}: number of policies", len(policies), 0, MAX_PRIORITY_POLICIES)
     return tuple(
         (in_range(field, level, 1, levels), _read_queue(f"{field}[{level}]", policies[level]))
         for level in sorted(policies)
@@ -95,16 +98,3 @@ def _check_ordering(policy: BatchPolicy) -> None:
     queues = (policy.queue_policy, *(queue for _, queue in policy.priority_policies))
     if any(queue.timeout_action == "delay" and queue.default_timeout_s for queue in queues):
         raise ConfigRefused(f"{_AT}.preserve_ordering", "cannot be kept with a timeout_action DELAY")
-
-
-def _refuse_unscheduled(policy: BatchPolicy) -> None:
-    """The one place that refuses what is understood and what no queue acts on yet."""
-    plain = BatchPolicy()
-    for field, is_asked_for in (
-        ("preserve_ordering", policy.preserve_ordering),
-        ("priority_levels", policy.priority_levels),
-        ("default_queue_policy", policy.queue_policy != plain.queue_policy),
-        ("priority_queue_policy", policy.priority_policies),
-    ):
-        if is_asked_for:
-            raise ConfigRefused(f"{_AT}.{field}", "is not supported yet")

@@ -14,44 +14,30 @@ A batch whose run raised is halved until the request to blame is alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.core.errors import (
-    DeadlineExceeded,
-    GatewayError,
-    InvalidInput,
-    ModelFailed,
-    Overloaded,
-)
+from gateway.core.errors import DeadlineExceeded, GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
 from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
+from gateway.scheduling.failures import error_of, expire, fail_all
+from gateway.scheduling.levels import Levels
+from gateway.scheduling.ordering import Ordering
 from gateway.scheduling.pending import Compat, Pending
 from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.queue_policy import has_levels
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
+from gateway.scheduling.slot import Slot, freest
 from gateway.scheduling.splitting import split, whole
 from gateway.workers.frames import Failure
 from gateway.workers.links import Link, Output, Timings
 
-
-class _Slot:
-    """An instance as the queue sees it. Invariant: len(batches) <= batches_in_flight; oldest first.
-
-    `on_idle` is set once the instance is to leave: nothing more is sent, and it is called when the
-    last batch is answered.
-    """
-
-    __slots__ = ("batches", "link", "on_idle")
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.batches: dict[int, list[Pending]] = {}
-        self.on_idle: Callable[[], None] | None = None
+_POISONOUS = "this input has made the model's process die, it is refused for a while"
 
 
 class QueueStatistics(NamedTuple):
@@ -82,7 +68,7 @@ class ModelQueue:
         self._poison = poison
         self._events = events
         self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot] = {}
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
         self._lanes: dict[Compat, Lane] = {}
         self._again: deque[list[Pending]] = deque()
@@ -90,6 +76,18 @@ class ModelQueue:
         self._is_pump_due = False
         self._next_batch = 1
         self._delay: Timer | None = None
+        # What few models ask for, else None: a queue policy (then `_lanes` stay empty and `_waiting` is
+        # what waits in the levels), and answers in order.
+        self._levels: Levels | None = None
+        self._ordering: Ordering | None = None
+        self._batches_in_flight = settings.batches_in_flight
+        policy, most = spec.batching, settings.max_queue_requests
+        if policy.preserve_ordering:
+            self._ordering = Ordering(loop, most)
+        if has_levels(policy) or policy.preserve_ordering:
+            self._levels = Levels(policy, self._max_rows, most)
+        if has_levels(policy):
+            self._batches_in_flight = 1  # what lies ready in a worker can be neither overtaken nor timed out
 
     # ---- requests in ----------------------------------------------------------------------------
 
@@ -97,12 +95,15 @@ class ModelQueue:
         """Admits a request; raises InvalidInput, Overloaded or ModelFailed (a known poison)."""
         request = pending.request
         pending.plan = plan = self._signatures.plan(request)
+        if self._levels is not None:
+            self._add_to_level(pending, self._levels)
+            return
         if self._waiting >= self._settings.max_queue_requests:
             self._forget_closed()
             if self._waiting >= self._settings.max_queue_requests:
                 raise Overloaded("Exceeds maximum queue size", retry_after_s=1.0)
         if self._poison.contains(request, pending.arrived):
-            raise ModelFailed("this input has made the model's process die, it is refused for a while")
+            raise ModelFailed(_POISONOUS)
         lane = self._lanes.get(plan.compat)
         if lane is None:
             lane = self._lanes[plan.compat] = deque()
@@ -111,6 +112,17 @@ class ModelQueue:
         if not self._is_pump_due:
             self._is_pump_due = True
             self._loop.call_soon(self._pump)
+
+    def _add_to_level(self, pending: Pending, levels: Levels) -> None:
+        if self._poison.contains(pending.request, pending.arrived):
+            raise ModelFailed(_POISONOUS)
+        if self._ordering is not None:
+            self._ordering.refuse_full()
+        levels.add(pending, self._clock())
+        self._waiting = levels.waiting
+        if self._ordering is not None:
+            self._ordering.enter(pending)
+        self._pump_soon()
 
     # ---- instances ------------------------------------------------------------------------------
 
@@ -121,7 +133,7 @@ class ModelQueue:
 
     def attach(self, link: Link) -> None:
         """An instance is there; whatever waits may use it at once."""
-        self._slots[link.worker_id] = _Slot(link)
+        self._slots[link.worker_id] = Slot(link)
         self._pump_soon()
 
     def detach(self, worker: int, on_idle: Callable[[], None]) -> None:
@@ -133,7 +145,7 @@ class ModelQueue:
         slot.on_idle = on_idle
         self._let_go(slot)
 
-    def _let_go(self, slot: _Slot) -> None:
+    def _let_go(self, slot: Slot) -> None:
         if slot.on_idle is not None and not slot.batches:
             del self._slots[slot.link.worker_id]
             slot.on_idle()
@@ -149,7 +161,7 @@ class ModelQueue:
         """Sends batches while an instance has room and something is due."""
         self._is_pump_due = False
         while self._waiting or self._again:
-            slot = self._free_slot()
+            slot = freest(self._slots.values(), self._batches_in_flight)
             if slot is None:
                 return
             members = self._next_members()
@@ -157,22 +169,15 @@ class ModelQueue:
                 return
             self._send(slot, members)
 
-    def _free_slot(self) -> _Slot | None:
-        """The instance with the fewest batches, if it may take one more."""
-        best: _Slot | None = None
-        fewest = self._settings.batches_in_flight
-        for slot in self._slots.values():
-            if len(slot.batches) < fewest and slot.on_idle is None:
-                best, fewest = slot, len(slot.batches)
-        return best
-
     def _next_members(self) -> list[Pending]:
         while self._again:
             group = self._again.popleft()
-            _expire(group, self._clock())
+            expire(group, self._clock())
             members = open_only(group)
             if members:
                 return members
+        if self._levels is not None:
+            return self._take_by_level(self._levels)
         while self._lanes:
             lane = oldest_lane(self._lanes)
             assert lane is not None
@@ -182,6 +187,14 @@ class ModelQueue:
             if lane:
                 return []  # not due yet; the timer is set
         return []
+
+    def _take_by_level(self, levels: Levels) -> list[Pending]:
+        now = self._clock()
+        members, wake_at = levels.take(now)
+        self._waiting = levels.waiting
+        if wake_at < inf:
+            self._wake_in(wake_at - now)
+        return members
 
     def _take(self, lane: Lane) -> list[Pending]:
         """What of `lane` is due now; an emptied lane is removed."""
@@ -208,7 +221,7 @@ class ModelQueue:
             self._delay.cancel()
         self._delay = self._loop.call_later(max(delay_s, 0.0), self._pump)
 
-    def _send(self, slot: _Slot, members: list[Pending]) -> None:
+    def _send(self, slot: Slot, members: list[Pending]) -> None:
         batch_id = self._next_batch
         self._next_batch = batch_id + 1
         now = self._clock()
@@ -229,7 +242,7 @@ class ModelQueue:
             slot.link.send(batch_id, rows, plan.signature, parts)
         except GatewayError as error:
             del slot.batches[batch_id]
-            _fail(members, error)
+            fail_all(members, error)
 
     # ---- answers back ---------------------------------------------------------------------------
 
@@ -239,7 +252,9 @@ class ModelQueue:
         """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
         members = self._finished(link, batch_id)
         compute_s = timings_ns[1] * 1e-9
-        if len(members) == 1:
+        if self._ordering is not None:
+            self._ordering.answer(self.spec, members, outputs, compute_s, lease)
+        elif len(members) == 1:
             only = members[0]
             only.compute_s = compute_s
             only.answer(whole(self.spec, only, outputs, lease))
@@ -261,7 +276,11 @@ class ModelQueue:
             member.leave_batch()
         still_open = open_only(members)
         if len(members) == 1:
-            _fail(still_open, _error_of(failure, text))
+            error = error_of(failure, text)
+            if self._ordering is None:
+                fail_all(still_open, error)
+            elif still_open:
+                self._ordering.tell(still_open[0], error)
         else:
             self._again.extend(half for half in halves(still_open) if half)
         self._pump_soon()
@@ -313,20 +332,28 @@ class ModelQueue:
                 if member.is_open and member.deadline <= now:
                     member.fail(DeadlineExceeded("Request timeout expired"))
         for group in self._again:
-            _expire(group, now)
+            expire(group, now)
         for slot in self._slots.values():
             for members in slot.batches.values():
-                _expire(members, now)
-        self._forget_closed()
+                expire(members, now)
+        if self._levels is None:
+            self._forget_closed()
+            return
+        self._levels.sweep(now)
+        self._waiting = self._levels.waiting
+        if self._ordering is not None:
+            self._ordering.sweep(now)
 
     def fail_waiting(self, error: GatewayError) -> None:
         """Fails everything not in a worker with one cause."""
         for lane in self._lanes.values():
-            _fail(list(lane), error)
+            fail_all(list(lane), error)
         for group in self._again:
-            _fail(group, error)
+            fail_all(group, error)
         self._lanes.clear()
         self._again.clear()
+        if self._levels is not None:
+            self._levels.fail_all(error)
         self._waiting = 0
 
     def _forget_closed(self) -> None:
@@ -344,33 +371,19 @@ class ModelQueue:
     def statistics(self) -> QueueStatistics:
         """What waits and runs now."""
         in_flight = sum(len(members) for slot in self._slots.values() for members in slot.batches.values())
+        if self._ordering is not None:
+            in_flight += self._ordering.held
         return QueueStatistics(self._waiting + sum(map(len, self._again)), in_flight, len(self._slots))
 
     def check(self) -> None:
         """Asserts the invariants; for tests."""
         assert all(self._lanes.values())
-        assert self._waiting == sum(map(len, self._lanes.values()))
+        if self._levels is None:
+            assert self._waiting == sum(map(len, self._lanes.values()))
+        else:
+            self._levels.check()
+            assert self._waiting == self._levels.waiting
+        if self._ordering is not None:
+            self._ordering.check()
         for slot in self._slots.values():
-            assert len(slot.batches) <= self._settings.batches_in_flight
-
-
-def _error_of(failure: Failure, text: str) -> GatewayError:
-    match failure:
-        case Failure.BAD_INPUT:
-            return InvalidInput(text)
-        case Failure.NO_MEMORY:
-            return Overloaded(text, retry_after_s=1.0)
-        case _:
-            return ModelFailed(text)
-
-
-def _fail(members: Sequence[Pending], error: GatewayError) -> None:
-    for member in members:
-        member.in_batch = False
-        member.fail(error)
-
-
-def _expire(members: Sequence[Pending], now: float) -> None:
-    for member in members:
-        if member.is_open and member.deadline <= now:
-            member.fail(DeadlineExceeded("Request timeout expired"))
+            assert len(slot.batches) <= self._batches_in_flight

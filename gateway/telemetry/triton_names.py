@@ -19,6 +19,7 @@ from gateway.telemetry.series import OK
 # Whose fault a failure was, in Triton's words; what is not here is OTHER.
 _REASONS: Mapping[str, str] = MappingProxyType({
     Reason.OVERLOADED.value: "REJECTED",
+    Reason.QUEUE_TIMEOUT.value: "REJECTED",
     Reason.QUOTA_EXCEEDED.value: "REJECTED",
     Reason.CANCELLED.value: "CANCELED",
     Reason.MODEL_FAILED.value: "BACKEND",

@@ -119,12 +119,15 @@ DATATYPES = tuple(
 _A, _B = np.arange(16).reshape(1, 16), np.full((1, 16), 3)
 _PAIR = (int32("INPUT0", _A), int32("INPUT1", _B))
 _SUM, _DIFFERENCE = ((_A + sign * _B).astype("<i4").tobytes() for sign in (1, -1))
+_ONE = (fp32(1),)
 ANSWERS = (
     Case("two inputs, all outputs", "simple", _PAIR, answer={"OUTPUT0": _SUM, "OUTPUT1": _DIFFERENCE}),
     Case("inputs in another order", "simple", _PAIR[::-1], answer={"OUTPUT0": _SUM, "OUTPUT1": _DIFFERENCE}),
     Case("one of the outputs", "simple", _PAIR, outputs=("OUTPUT1",), answer={"OUTPUT1": _DIFFERENCE}),
     Case("a version by number", "echo_fp32", (fp32(1, 2),), version="1", answer={"Y": fp32(1, 2).raw}),
     Case("in time", "echo_fp32", (fp32(1),), timeout_us=30_000_000, answer={"Y": fp32(1).raw}),
+    Case("a timeout that the policy outranks", "patient", _ONE, timeout_us=1, answer={"Y": fp32(1).raw}),
+    Case("a timeout that is none", "impatient", _ONE, answer={"Y": fp32(1).raw}),
     Case("rows without elements", "echo_fp32", (Given("X", "FP32", (2, 0), b""),), answer={"Y": b""}),
     Case(
         "large enough for shared memory",
@@ -277,6 +280,13 @@ FAILURES = (
         (fp32(1_000_000),),
         timeout_us=100_000,
         failure=Failure("DEADLINE_EXCEEDED", "Request timeout expired"),
+    ),
+    Case(
+        "a timeout in the queue",
+        "impatient",
+        _ONE,
+        timeout_us=1,
+        failure=Failure("QUEUE_TIMEOUT", "Request timeout expired"),
     ),
     Case(
         "too large",

@@ -44,4 +44,13 @@ def failing(root: Path) -> None:
     (root / "broken" / "1" / "model.onnx").write_bytes(b"this is no model")
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing)
+def scheduled(root: Path) -> None:
+    """Echoes with a queue policy: `patient` does not let a request ask for less time, `impatient` does."""
+    for name, is_allowed in (("patient", "false"), ("impatient", "true")):
+        identity(root / name / "1")
+        policy = f"default_timeout_microseconds: 60000000 allow_timeout_override: {is_allowed}"
+        text = f"dynamic_batching {{ default_queue_policy {{ {policy} }} }}"
+        (root / name / "config.pbtxt").write_text(text)
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled)

@@ -10,7 +10,7 @@ from gateway.frontends.parameters import MAX_CLASSES, MAX_TIMEOUT_US, read_outpu
 
 def test_custom_parameters_are_handed_on():
     custom = {"a": True, "b": 1, "c": 1.5, "d": "x"}
-    assert read_parameters(custom.items()) == (custom, inf, False)
+    assert read_parameters(custom.items()) == (custom, inf, False, 0)
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,17 @@ def test_custom_parameters_are_handed_on():
         ({"timeout": 2_500_000}, 2.5, False),
         ({"timeout": 0}, inf, False),
         ({"binary_data_output": True}, inf, True),
-        ({"priority": 7, "sequence_id": 0, "sequence_start": False, "sequence_end": False}, inf, False),
+        ({"sequence_id": 0, "sequence_start": False, "sequence_end": False}, inf, False),
         ({"sequence_id": ""}, inf, False),
     ],
 )
 def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
-    assert read_parameters(given.items()) == ({}, timeout_s, binary)
+    assert read_parameters(given.items()) == ({}, timeout_s, binary, 0)
+
+
+@pytest.mark.parametrize("priority", [0, 1, 7, 2**64 - 1])
+def test_a_priority_is_the_queues(priority):
+    assert read_parameters([("priority", priority)]) == ({}, inf, False, priority)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,8 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
         ({"headers": "x"}, InvalidInput),
         ({"timeout": -1}, InvalidInput),
         ({"priority": -1}, InvalidInput),
+        ({"priority": 2**64}, InvalidInput),
+        ({"priority": 1.0}, InvalidInput),
         ({"priority": "high"}, InvalidInput),
         ({"priority": True}, InvalidInput),
         ({"timeout": 1.5}, InvalidInput),

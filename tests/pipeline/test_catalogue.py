@@ -3,7 +3,8 @@ import pytest
 
 from gateway.control.messages import ModelView, Snapshot, VersionState, VersionView
 from gateway.control.views import shared
-from gateway.core.model import ModelKey
+from gateway.core.model import BatchPolicy, ModelKey, QueuePolicy
+from gateway.generated import model_config_pb2 as pb
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
@@ -118,3 +119,17 @@ def test_complete_once_the_last_packet_said_so() -> None:
     models.apply(Snapshot(2, (), complete=True), 0.0)
     models.apply(Snapshot(3, (), complete=False), 0.0)
     assert models.is_complete
+
+
+def test_how_requests_wait_is_known_before_the_signature_is() -> None:
+    config = pb.ModelConfig()
+    config.dynamic_batching.default_queue_policy.max_queue_size = 5
+    known = doubling_spec(policy=BatchPolicy(max_queue_delay_s=0.5))
+    versions = (
+        VersionView(1, "absent"),
+        VersionView(2, "absent", config=config.SerializeToString()),
+        VersionView(3, "ready", known, config=config.SerializeToString()),
+    )
+    models = catalogue(ModelView("m", versions))
+    found = [slot.batching for slot in models.slots()]
+    assert found == [BatchPolicy(), BatchPolicy(queue_policy=QueuePolicy(max_queue_size=5)), known.batching]

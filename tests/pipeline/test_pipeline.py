@@ -17,7 +17,7 @@ from gateway.control.messages import (
 )
 from gateway.core.errors import GatewayError, InvalidInput, ModelNotFound, Reason
 from gateway.core.messages import InferRequest, InferResponse
-from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.model import BatchPolicy, ModelKey, ModelSpec, QueuePolicy
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.instances import Instances
@@ -53,11 +53,22 @@ class World:
     def make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
         return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events)
 
-    def world(self, *states: VersionState, spec: bool = True, reason: str = "", broken: str = "") -> None:
+    def world(
+        self,
+        *states: VersionState,
+        spec: bool = True,
+        reason: str = "",
+        broken: str = "",
+        policy: BatchPolicy | None = None,
+    ) -> None:
         self.steps += 1
         versions = tuple(
             VersionView(
-                number + 1, state, doubling_spec(version=number + 1) if spec else None, reason, retry_in_s=5.0
+                number + 1,
+                state,
+                doubling_spec(version=number + 1, policy=policy) if spec else None,
+                reason,
+                retry_in_s=5.0,
             )
             for number, state in enumerate(states)
         )
@@ -357,6 +368,38 @@ def test_a_request_that_was_not_understood_leaves_a_record() -> None:
     world.pipeline.refused("grpc", InvalidInput("garbage"))
     (record,) = world.records
     assert (record.protocol, record.reason) == ("grpc", Reason.INVALID_INPUT)
+
+
+REJECTING = BatchPolicy(queue_policy=QueuePolicy("reject", 1.0, allow_timeout_override=True))
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"), [(None, "DEADLINE_EXCEEDED"), (REJECTING, "QUEUE_TIMEOUT")], ids=["none", "one"]
+)
+def test_a_timeout_is_a_deadline_or_the_policys(policy: BatchPolicy | None, reason: str) -> None:
+    world = World()
+    world.world("ready", policy=policy)
+    world.attach()
+    world.ask(1.0)
+    world.ask(2.0)
+    world.ask(request=msgspec.structs.replace(row_request(3.0), timeout_at=world.clock.now + 0.5))
+    world.clock.now += 0.6
+    world.pipeline.sweep(world.clock.now)
+    assert world.reasons() == [reason]
+
+
+@pytest.mark.parametrize(("policy", "reasons"), [(None, ["DEADLINE_EXCEEDED"]), (REJECTING, ["OK"])])
+def test_the_time_to_load_is_not_the_queues(policy: BatchPolicy | None, reasons: list[str]) -> None:
+    world = World()
+    world.world("absent", policy=policy)
+    world.ask(request=msgspec.structs.replace(row_request(3.0), timeout_at=world.clock.now + 0.5))
+    world.clock.now += 0.6
+    world.pipeline.sweep(world.clock.now)
+    world.world("ready", policy=policy)
+    link = world.attach()
+    if link.sent:
+        link.double()
+    assert world.reasons() == reasons
 
 
 # ---- unloaded, and loaded anew -----------------------------------------------------------------------

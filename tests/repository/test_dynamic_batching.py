@@ -5,7 +5,7 @@ from google.protobuf import text_format
 
 from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.dynamic_batching import policy_of, read_batching
+from gateway.repository.dynamic_batching import MAX_PRIORITY_POLICIES, read_batching, written_batching
 from gateway.repository.refusal import ConfigRefused
 
 REJECT = "timeout_action: REJECT default_timeout_microseconds: 1500 max_queue_size: 7"
@@ -39,7 +39,14 @@ GOOD = {
 
 @pytest.mark.parametrize(("text", "expected"), GOOD.items(), ids=list(GOOD))
 def test_what_is_understood(text: str, expected: BatchPolicy) -> None:
-    assert policy_of(config(text)) == expected
+    assert read_batching(config(text)) == expected
+
+
+def test_a_model_without_a_batch_axis_may_have_a_queue_policy() -> None:
+    message = text_format.Parse(
+        f"dynamic_batching {{ default_queue_policy {{ {REJECT} }} }}", pb.ModelConfig()
+    )
+    assert read_batching(message).queue_policy == QueuePolicy("reject", 0.0015, False, 7)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +73,20 @@ def test_what_is_understood(text: str, expected: BatchPolicy) -> None:
             f"preserve_ordering: true default_queue_policy {{ {DELAY} }}",
             "preserve_ordering: cannot be kept with a timeout_action DELAY",
         ),
-        # What is understood and what no queue acts on.
-        ("preserve_ordering: true", "preserve_ordering: is not supported yet"),
-        ("priority_levels: 2 default_priority_level: 1", "priority_levels: is not supported yet"),
-        (f"default_queue_policy {{ {REJECT} }}", "default_queue_policy: is not supported yet"),
+        (
+            "priority_levels: 200 default_priority_level: 1"
+            + "".join(f" priority_queue_policy {{ key: {one} value {{ }} }}" for one in range(1, 130)),
+            f"priority_queue_policy: number of policies: 129 is not in 0..{MAX_PRIORITY_POLICIES}",
+        ),
     ],
 )
 def test_what_is_refused(text: str, refusal: str) -> None:
     with pytest.raises(ConfigRefused) as caught:
         read_batching(config(text))
     assert caught.value.text.startswith(f"config.pbtxt: dynamic_batching.{refusal}")
+
+
+def test_what_was_written_is_read_again() -> None:
+    message = config(f"default_queue_policy {{ {REJECT} }}")
+    assert written_batching(message.SerializeToString()) == read_batching(message)
+    assert written_batching(b"") == BatchPolicy()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.dtypes import DType
-from gateway.core.model import BatchPolicy
+from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.generated import model_config_pb2
@@ -88,6 +88,15 @@ GOOD = {
         PartialConfig()
     ),
     "dynamic_batching { preserve_ordering: false default_queue_policy { } }": PartialConfig(),
+    "dynamic_batching { preserve_ordering: true }": PartialConfig(
+        batching=BatchPolicy(preserve_ordering=True)
+    ),
+    "dynamic_batching { default_queue_policy { max_queue_size: 1 } }": PartialConfig(
+        batching=BatchPolicy(queue_policy=QueuePolicy(max_queue_size=1))
+    ),
+    "dynamic_batching { priority_levels: 2 default_priority_level: 1 }": PartialConfig(
+        batching=BatchPolicy(priority_levels=2, default_priority_level=1)
+    ),
     "optimization { graph { level: -1 } }": PartialConfig(options={"level": "-1"}),
     "optimization { graph { } }": PartialConfig(options={"level": "0"}),
     "optimization { input_pinned_memory { enable: false } execution_accelerators { } }": PartialConfig(),
@@ -195,11 +204,6 @@ BAD = {
     ),
     "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }": (
         "dynamic_batching.max_queue_delay_microseconds: 18446744073709551615 is not in 0..60000000"
-    ),
-    "dynamic_batching { preserve_ordering: true }": "dynamic_batching.preserve_ordering: is not supported",
-    "dynamic_batching { default_queue_policy { max_queue_size: 1 } }": "dynamic_batching.default_queue",
-    "dynamic_batching { priority_levels: 2 default_priority_level: 1 }": (
-        "dynamic_batching.priority_levels: is not supported"
     ),
     "dynamic_batching { } sequence_batching { }": "line 1, column ",
     "sequence_batching { }": "sequence_batching: is not supported",

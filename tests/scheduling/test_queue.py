@@ -1,12 +1,13 @@
 import random
 from math import inf
 
+import msgspec
 import numpy as np
 import pytest
 
 from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, Overloaded, Reason
 from gateway.core.messages import InferRequest, InferResponse
-from gateway.core.model import BatchPolicy
+from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
@@ -315,3 +316,156 @@ def test_a_long_life_ends_each_request_once_with_its_own_answer(seed: int) -> No
         assert len(answers) <= 1
         for answer in bench.answers(value):
             assert answer == 2.0 * value or answer in {Reason.DEADLINE_EXCEEDED.value, "MODEL_FAILED"}
+
+
+LEVELS = BatchPolicy(priority_levels=2, default_priority_level=2)
+
+
+def prioritised(value: float, priority: int, timeout_at: float = inf) -> InferRequest:
+    return msgspec.structs.replace(row_request(value), priority=priority, timeout_at=timeout_at)
+
+
+def test_an_urgent_request_overtakes_those_who_wait() -> None:
+    bench = Bench(policy=LEVELS, max_batch_size=1)
+    link = bench.link()
+    for value, priority in ((1.0, 2), (2.0, 0), (3.0, 1)):
+        bench.ask(value, request=prioritised(value, priority))
+        bench.loop.turn()
+    order = []
+    while link.sent:
+        assert len(link.sent) == 1, "what lies ready in a worker could not be overtaken"
+        order.append(np.frombuffer(link.sent[0].inputs[0], "<f4")[0])
+        link.double()
+        bench.loop.turn()
+        bench.queue.check()
+    assert order == [1.0, 3.0, 2.0]
+
+
+def test_a_queue_policy_refuses_and_times_out() -> None:
+    bench = Bench(policy=BatchPolicy(queue_policy=QueuePolicy("reject", 1.0, max_queue_size=1)))
+    bench.ask(1.0)
+    with pytest.raises(Overloaded, match="Exceeds maximum queue size"):
+        bench.ask(2.0)
+    bench.clock.now += 1.0
+    bench.queue.sweep(bench.clock.now)
+    bench.queue.check()
+    assert bench.answers(1.0) == ["QUEUE_TIMEOUT"]
+    assert bench.queue.statistics().waiting == 0
+    bench.ask(3.0)
+    bench.queue.fail_waiting(Overloaded("gone"))
+    bench.queue.check()
+    assert bench.answers(3.0) == ["OVERLOADED"]
+
+
+def test_with_levels_company_is_waited_for_and_poison_refused() -> None:
+    bench = Bench(policy=msgspec.structs.replace(LEVELS, max_queue_delay_s=0.01))
+    link = bench.link()
+    bench.ask(1.0)
+    bench.loop.turn()
+    assert not link.sent
+    bench.loop.run_until(bench.clock.now + 0.011)
+    assert [batch.rows for batch in link.sent] == [1]
+    bench.poison.add(row_request(13.0), bench.clock.now)
+    with pytest.raises(ModelFailed, match="refused for a while"):
+        bench.ask(13.0)
+
+
+def test_answers_leave_in_the_order_of_arrival() -> None:
+    bench = Bench(policy=BatchPolicy(preserve_ordering=True), batches_in_flight=1, max_batch_size=2)
+    links = [bench.link(1), bench.link(2)]
+    leases = [CountedLease() for _ in range(4)]
+    for value, lease in enumerate(leases):
+        bench.ask(float(value), request=row_request(float(value), lease=lease))
+    bench.loop.turn()
+    links[1].double()
+    bench.queue.check()
+    assert [bench.answers(float(value)) for value in range(4)] == [[], [], [], []]
+    assert bench.queue.statistics().in_flight == 4, "what is held is not over"
+    bench.queue.sweep(bench.clock.now)
+    links[0].refuse()
+    bench.loop.turn()
+    links[1].double()
+    assert [bench.answers(float(value)) for value in range(4)] == [[], [], [], []]
+    links[0].refuse()
+    assert bench.answers(0.0) == ["MODEL_FAILED"]
+    assert [bench.answers(float(value)) for value in range(1, 4)] == [[2.0], [4.0], [6.0]]
+    assert not any(lease.holds for lease in leases)
+    bench.queue.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_life_under_a_queue_policy(seed: int) -> None:
+    """25,000 requests a seed through the whole queue, ordered ones for every second seed."""
+    rng = random.Random(seed)
+    is_ordered = seed % 2 == 1
+    queues = QueuePolicy("reject", 0.02, allow_timeout_override=True, max_queue_size=20)
+    policy = (
+        BatchPolicy(queue_policy=queues, preserve_ordering=True)
+        if is_ordered
+        else BatchPolicy(
+            priority_levels=3,
+            default_priority_level=2,
+            queue_policy=queues,
+            priority_policies=((3, QueuePolicy("delay", 0.01)),),
+        )
+    )
+    bench = Bench(policy=policy, max_queue_requests=48)
+    links: dict[int, FakeLink] = {}
+    asked: list[Pending] = []
+    leases: list[CountedLease] = []
+    told: list[float] = []
+    workers = 0
+    for step in range(25_000):
+        bench.clock.now += rng.random() * 0.001
+        if len(links) < 2 and rng.random() < 0.2:
+            workers += 1
+            links[workers] = bench.link(workers)
+        lease = CountedLease()
+        request = msgspec.structs.replace(
+            row_request(float(step), rows=rng.randint(1, 4), lease=lease),
+            priority=rng.randrange(5),
+            timeout_at=bench.clock.now + rng.choice([0.005, inf]),
+        )
+        try:
+            asked.append(bench.ask(float(step), request=request))
+            leases.append(lease)
+            original = asked[-1].done
+            asked[-1].done = lambda result, step=step, tell=original: (
+                told.append(step) if isinstance(result, InferResponse) else None,
+                tell(result),
+            )
+        except Overloaded:
+            del bench.told[float(step)]
+        if rng.random() < 0.03 and asked:
+            rng.choice(asked[-50:]).cancel()
+        if rng.random() < 0.05:
+            bench.queue.sweep(bench.clock.now)
+        bench.loop.turn()
+        for worker, link in list(links.items()):
+            fate = rng.random()
+            assert len(link.sent) <= 1
+            if fate < 0.002:
+                link.die()
+                del links[worker]
+            elif fate < 0.01 and link.sent:
+                link.refuse()
+            elif fate < 0.4 and link.sent:
+                link.double()
+        bench.loop.turn()
+        bench.queue.check()
+    links[0] = bench.link(0)
+    for _ in range(10_000):
+        if not any(link.sent for link in links.values()):
+            break
+        for link in links.values():
+            if link.sent:
+                link.double()
+        bench.loop.turn()
+    assert bench.queue.statistics()[:2] == (0, 0)
+    assert len(bench.records) == len(asked), "one record a request"
+    assert not any(pending.is_open for pending in asked)
+    assert all(lease.holds == 0 for lease in leases)
+    assert len(told) > 5000
+    assert not is_ordered or told == sorted(told)
+    for value in told:
+        assert bench.answers(value) == [2.0 * value]

@@ -38,7 +38,8 @@ def test_protocols_are_one_and_failures_have_an_owner():
         page(
             RequestRecord("m", 1, "grpc", None, 0.002, 0.001, 0.0005, 1, 3),
             RequestRecord("m", 1, "rest", None, 0.003, 0.002, 0.0005, 1, 3),
-            RequestRecord("m", 1, "rest", Reason.OVERLOADED, 0.001),
+            RequestRecord("m", 1, "rest", Reason.OVERLOADED, 0.0005),
+            RequestRecord("m", 1, "rest", Reason.QUEUE_TIMEOUT, 0.0005),
             RequestRecord("m", 2, "rest", Reason.MODEL_FAILED, 0.001),
             RequestRecord("", 0, "rest", Reason.NOT_FOUND, 0.0),
             queues=(QueueDepth("m", 2, 5, 6), QueueDepth("n", 1, 7, 0)),
@@ -46,7 +47,7 @@ def test_protocols_are_one_and_failures_have_an_owner():
     )
     assert found["request_success", "1", "m"] == 2
     assert found["request_success", "2", "m"] == 0
-    assert found["request_failure", "1", "REJECTED", "m"] == 1
+    assert found["request_failure", "1", "REJECTED", "m"] == 2
     assert found["request_failure", "2", "BACKEND", "m"] == 1
     assert found["request_duration_us", "1", "m"] == 6000
     assert found["queue_duration_us", "1", "m"] == 3000

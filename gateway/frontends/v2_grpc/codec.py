@@ -119,10 +119,23 @@ def decode(message: Buffer, start: int, deadline: float, lease: Lease | None, cl
         if not given and len(rest) <= _CACHED_PLAN_BYTES:
             _remember(rest, plan)
     model, version, _, outputs, parameters = plan
-    if parameters is not PLAIN and parameters.timeout_s != inf:
-        deadline = min(deadline, clock() + parameters.timeout_s)
+    if parameters is PLAIN:
+        return InferRequest(
+            model, version, tensors, identity, outputs, parameters.custom, deadline, "grpc", lease
+        )
+    custom, timeout_s, _, priority = parameters
     return InferRequest(
-        model, version, tensors, identity, outputs, parameters.custom, deadline, "grpc", lease
+        model,
+        version,
+        tensors,
+        identity,
+        outputs,
+        custom,
+        deadline,
+        "grpc",
+        lease,
+        priority,
+        inf if timeout_s == inf else clock() + timeout_s,
     )
 
 

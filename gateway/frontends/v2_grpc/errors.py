@@ -49,6 +49,7 @@ STATUS: Final[Mapping[Reason, Status]] = MappingProxyType({
     Reason.UNSUPPORTED: Status.UNIMPLEMENTED,
     Reason.QUOTA_EXCEEDED: Status.RESOURCE_EXHAUSTED,
     Reason.OVERLOADED: Status.UNAVAILABLE,
+    Reason.QUEUE_TIMEOUT: Status.UNAVAILABLE,
     Reason.MODEL_LOADING: Status.UNAVAILABLE,
     # Not UNAVAILABLE: a client must not retry on its own what only an operator can mend.
     Reason.MODEL_UNAVAILABLE: Status.FAILED_PRECONDITION,
@@ -67,6 +68,7 @@ OK: Final[Headers] = ((b"grpc-status", b"0"),)
 _RETRIED = frozenset({
     Reason.QUOTA_EXCEEDED,
     Reason.OVERLOADED,
+    Reason.QUEUE_TIMEOUT,
     Reason.MODEL_LOADING,
     Reason.INSTANCE_DIED,
 })

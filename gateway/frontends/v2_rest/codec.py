@@ -107,7 +107,7 @@ def decode(
         _check_json_size(target, header_length)
         parsed = _parse_header(bytes(body[:header_length]))
         places = fill_slots(target.model, parsed.places, body, header_length)
-    custom, timeout_s, _ = parsed.parameters
+    custom, timeout_s, _, priority = parsed.parameters
     request = InferRequest(
         target.model,
         target.version,
@@ -115,9 +115,11 @@ def decode(
         parsed.id,
         parsed.outputs,
         custom,
-        inf if timeout_s == inf else clock() + timeout_s,
+        inf,
         "rest",
         lease,
+        priority,
+        inf if timeout_s == inf else clock() + timeout_s,
     )
     return request, parsed.form
 

@@ -22,6 +22,7 @@ STATUS: Final[Mapping[Reason, int]] = MappingProxyType({
     Reason.UNSUPPORTED: 501,
     Reason.QUOTA_EXCEEDED: 429,
     Reason.OVERLOADED: 503,
+    Reason.QUEUE_TIMEOUT: 503,
     Reason.MODEL_LOADING: 503,
     Reason.MODEL_UNAVAILABLE: 503,
     Reason.INSTANCE_DIED: 503,
@@ -39,6 +40,7 @@ JSON: Final[tuple[bytes, bytes]] = (b"content-type", b"application/json")
 _EXTRA: Mapping[Reason, Headers] = MappingProxyType({
     Reason.UNAUTHENTICATED: ((b"www-authenticate", b"Bearer"),),
     Reason.OVERLOADED: ((b"x-gw-overloaded", b"1"),),
+    Reason.QUEUE_TIMEOUT: ((b"x-gw-overloaded", b"1"),),
     Reason.MODEL_LOADING: ((b"x-gw-model-state", b"LOADING"),),
 })
 _DEFAULT_RETRY_S = 1.0

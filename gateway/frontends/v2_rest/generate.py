@@ -41,9 +41,13 @@ def decode_generate(
     identity = document.pop("id", "")
     if not isinstance(identity, str) or not is_text(identity):
         raise InvalidInput("'id' must be a Unicode string")
-    custom, timeout_s, _ = read_parameters(_parameters(document).items())
-    deadline = inf if timeout_s == inf else clock() + timeout_s
-    return InferRequest(target.model, target.version, tensors, identity, (), custom, deadline, "rest", lease)
+    custom, timeout_s, _, priority = read_parameters(_parameters(document).items())
+    timeout_at = inf if timeout_s == inf else clock() + timeout_s
+    return InferRequest(
+        *(target.model, target.version, tensors, identity, (), custom, inf, "rest", lease),
+        priority=priority,
+        timeout_at=timeout_at,
+    )
 
 
 def encode_generate(response: InferResponse) -> tuple[bytes, Headers]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.model import ModelSpec
+from gateway.core.model import ModelSpec, QueuePolicy
 from gateway.core.tensor import MAX_RANK, TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.triton_python.tensors import config_name, parse_config_name
@@ -71,13 +71,26 @@ def _instances(spec: ModelSpec) -> ConfigDict:
 
 
 def _batching(spec: ModelSpec) -> ConfigDict:
+    batching = spec.batching
+    config: ConfigDict = {
+        "preferred_batch_size": list(batching.preferred_sizes) or [spec.max_batch_size],
+        "max_queue_delay_microseconds": round(batching.max_queue_delay_s * 1e6),
+        "preserve_ordering": batching.preserve_ordering,
+        "priority_levels": batching.priority_levels,
+        "default_priority_level": batching.default_priority_level,
+        "priority_queue_policy": {str(level): _queue(queue) for level, queue in batching.priority_policies},
+    }
+    if batching.queue_policy != QueuePolicy():
+        config["default_queue_policy"] = _queue(batching.queue_policy)
+    return config
+
+
+def _queue(policy: QueuePolicy) -> ConfigDict:
     return {
-        "preferred_batch_size": list(spec.batching.preferred_sizes) or [spec.max_batch_size],
-        "max_queue_delay_microseconds": round(spec.batching.max_queue_delay_s * 1e6),
-        "preserve_ordering": False,
-        "priority_levels": 0,
-        "default_priority_level": 0,
-        "priority_queue_policy": {},
+        "timeout_action": policy.timeout_action.upper(),
+        "default_timeout_microseconds": round(policy.default_timeout_s * 1e6),
+        "allow_timeout_override": policy.allow_timeout_override,
+        "max_queue_size": policy.max_queue_size,
     }
 
 

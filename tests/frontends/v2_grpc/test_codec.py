@@ -164,8 +164,17 @@ def test_parameters_outputs_and_timeout():
     request = read(message)
     assert request.parameters == {"a": True, "b": -1, "c": "s", "d": 0.5, "e": (1 << 64) - 1}
     assert request.outputs == (RequestedOutput("y"), RequestedOutput("z", {"k": 1}))
-    assert request.deadline == 102.0
-    assert decode(message.SerializeToString(), 0, 101.0, None, lambda: 100.0).deadline == 101.0
+    assert (request.timeout_at, request.deadline) == (102.0, inf)
+    again = decode(message.SerializeToString(), 0, 101.0, None, lambda: 200.0)
+    assert (again.timeout_at, again.deadline) == (202.0, 101.0)
+
+
+@pytest.mark.parametrize("kind", ["int64_param", "uint64_param"])
+def test_a_priority_of_either_integer(kind):
+    message = pb.ModelInferRequest(model_name="m")
+    setattr(message.parameters["priority"], kind, 2)
+    request = read(message)
+    assert (request.priority, request.parameters) == (2, {})
 
 
 @pytest.mark.parametrize(

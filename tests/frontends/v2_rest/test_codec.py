@@ -84,7 +84,8 @@ def test_an_id_and_more_inputs_still_take_the_short_way():
 
 def test_parameters_and_timeout():
     request, _ = read(document(parameters={"a": 1, "timeout": 2_000_000, "priority": 3}))
-    assert (request.parameters, request.deadline) == ({"a": 1}, 102.0)
+    assert (request.parameters, request.priority) == ({"a": 1}, 3)
+    assert (request.timeout_at, request.deadline) == (102.0, inf)
 
 
 def test_requested_outputs():
@@ -124,7 +125,7 @@ def test_a_remembered_header_brings_its_own_deadline_id_and_form():
     }
     body, length = binary_body(head, b"\5")
     first, again = (decode(TARGET, length, body, None, lambda now=now: now) for now in (1.0, 2.0))
-    assert (first[0].deadline, again[0].deadline) == (2.0, 3.0)
+    assert (first[0].timeout_at, again[0].timeout_at) == (2.0, 3.0)
     assert first[0].id == again[0].id == "7"
     assert first[1] == again[1] == Form(frozenset({"y"}))
 

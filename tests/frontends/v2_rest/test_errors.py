@@ -20,6 +20,7 @@ CONTRACT = {
     "UNSUPPORTED": 501,
     "QUOTA_EXCEEDED": 429,
     "OVERLOADED": 503,
+    "QUEUE_TIMEOUT": 503,
     "MODEL_LOADING": 503,
     "MODEL_UNAVAILABLE": 503,
     "INSTANCE_DIED": 503,
@@ -51,7 +52,7 @@ def test_every_error_has_text_and_code(reason):
     assert json.loads(exchange.body) == {"error": "why", "code": reason.value}
     assert exchange.headers[b"content-type"] == b"application/json"
     assert (b"retry-after" in exchange.headers) == (exchange.status in {429, 503})
-    assert (b"x-gw-overloaded" in exchange.headers) == (reason is Reason.OVERLOADED)
+    assert (b"x-gw-overloaded" in exchange.headers) == (reason in {Reason.OVERLOADED, Reason.QUEUE_TIMEOUT})
     assert (b"x-gw-model-state" in exchange.headers) == (reason is Reason.MODEL_LOADING)
     assert (b"www-authenticate" in exchange.headers) == (reason is Reason.UNAUTHENTICATED)
 

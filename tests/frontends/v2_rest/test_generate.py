@@ -54,8 +54,9 @@ def test_values_become_tensors(of, value, shape, data):
 def test_all_else_is_id_and_parameters():
     request = read({"x": 1, "id": "7", "a": 1.5, "b": True, "parameters": {"c": "d", "timeout": 1_000_000}})
     assert (request.id, request.parameters) == ("7", {"a": 1.5, "b": True, "c": "d"})
-    assert (request.deadline, request.version, request.outputs) == (6.0, 3, ())
-    assert read({}).deadline == inf
+    assert (request.timeout_at, request.version, request.outputs) == (6.0, 3, ())
+    assert (read({}).timeout_at, request.deadline) == (inf, inf)
+    assert read({"parameters": {"priority": 2}}).priority == 2
 
 
 def test_an_input_may_be_called_id():

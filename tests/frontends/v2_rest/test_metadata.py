@@ -13,7 +13,9 @@ def test_server():
     assert json.loads(server_metadata("gw", "1.2")) == {
         "name": "gw",
         "version": "1.2",
-        "extensions": ["classification", "model_configuration", "binary_tensor_data", "parameters"],
+        "extensions": [
+            *("classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters")
+        ],
     }
 
 

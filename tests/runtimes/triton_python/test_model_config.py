@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.model import BatchPolicy, ModelSpec
+from gateway.core.model import BatchPolicy, ModelSpec, QueuePolicy
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.triton_python.model_config import (
@@ -42,6 +42,7 @@ def test_the_configuration_has_tritons_fields() -> None:
     assert found["parameters"] == {"a": {"string_value": "b"}}
     batching = {"preferred_batch_size": [4], "max_queue_delay_microseconds": 100}
     assert batching.items() <= found["dynamic_batching"].items()
+    assert "default_queue_policy" not in found["dynamic_batching"]
     assert found["instance_group"][0]["kind"] == "KIND_CPU"
     assert X.items() <= get_input_config_by_name(found, "X").items()
     assert get_output_config_by_name(found, "Y")["data_type"] == "TYPE_FP32"
@@ -113,3 +114,23 @@ def test_decoupled_is_refused() -> None:
 def test_tensors_that_are_none(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_tensor("input", {**X, **change})
+
+
+def test_queue_policies_are_told_by_tritons_names() -> None:
+    policy = BatchPolicy(
+        priority_levels=2,
+        default_priority_level=1,
+        queue_policy=QueuePolicy(max_queue_size=3),
+        priority_policies=((2, QueuePolicy("delay", 0.5, True)),),
+    )
+    found = config(msgspec.structs.replace(FULL, batching=policy)).as_dict()["dynamic_batching"]
+    assert (found["priority_levels"], found["default_priority_level"]) == (2, 1)
+    assert found["default_queue_policy"]["max_queue_size"] == 3
+    assert found["priority_queue_policy"] == {
+        "2": {
+            "timeout_action": "DELAY",
+            "default_timeout_microseconds": 500_000,
+            "allow_timeout_override": True,
+            "max_queue_size": 0,
+        }
+    }

@@ -1,0 +1,33 @@
+"""An instance as its queue sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.scheduling.pending import Pending
+from gateway.workers.links import Link
+
+
+class Slot:
+    """The batches an instance has. Invariant: no more than its queue allows; oldest first.
+
+    `on_idle` is set once the instance is to leave: nothing more is sent, and it is called when the
+    last batch is answered.
+    """
+
+    __slots__ = ("batches", "link", "on_idle")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.batches: dict[int, list[Pending]] = {}
+        self.on_idle: Callable[[], None] | None = None
+
+
+def freest(slots: Iterable[Slot], limit: int) -> Slot | None:
+    """The instance with the fewest batches, if one may take another without having more than `limit`."""
+    best: Slot | None = None
+    fewest = limit
+    for slot in slots:
+        if len(slot.batches) < fewest and slot.on_idle is None:
+            best, fewest = slot, len(slot.batches)
+    return best
