@@ -134,7 +134,12 @@ def _read_version(
 
 
 def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:
-    """The model file and its format; raises FolderRefused where it is not there or has nothing in it."""
+    """The model file and its format; raises FolderRefused where it is not there or has nothing in it.
+
+    An ensemble has none: its folder may hold anything, most often nothing.
+    """
+    if config.ensemble is not None:
+        return Format(config.platform, config.backend, ""), ""
     formats = matching(config.platform, config.backend)
     for candidate in formats:
         file = config.model_filename or candidate.file_name
