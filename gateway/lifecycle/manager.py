@@ -95,7 +95,10 @@ class Lifecycle:
 
     def states(self) -> dict[tuple[str, int], str]:
         """The state of every version, by name and number."""
-        return {(key.name, key.version): version.state.value for key, version in self._versions.items()}
+        return {
+            (key.name, key.version): "ready" if version.is_ensemble else version.state.value
+            for key, version in self._versions.items()
+        }
 
     def statistics(self) -> LifecycleStatistics:
         """What there is now."""
@@ -133,7 +136,7 @@ class Lifecycle:
         kept = {
             key
             for key, version in self._versions.items()
-            if key.name in catalogue.broken and version.is_loaded
+            if key.name in catalogue.broken and (version.is_loaded or version.is_ensemble)
         }
         for key in kept:
             log.warning("%s: goes on as it was loaded: %s", key, catalogue.broken[key.name])

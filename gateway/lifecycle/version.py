@@ -74,6 +74,11 @@ class Version:
         return self.state in {State.LOADING, State.READY}
 
     @property
+    def is_ensemble(self) -> bool:
+        """True for what the fronts run: there is nothing to load, so it stays absent."""
+        return self._offer.ensemble is not None
+
+    @property
     def is_over(self) -> bool:
         """True when it is withdrawn and nothing of it is left."""
         return self.is_withdrawn and self.state is State.ABSENT and not self._retired
@@ -87,6 +92,14 @@ class Version:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:
             return None
+        if self.is_ensemble:
+            return VersionView(
+                self.key.version,
+                "ready",
+                self._spec,
+                config=self._offer.config,
+                ensemble=self._offer.ensemble,
+            )
         shown: VersionState = "loading" if self._is_awaited else "absent"
         match self.state:
             case State.LOADING:
@@ -112,7 +125,7 @@ class Version:
 
     def activate(self) -> None:
         """Somebody waits for it; repeating this is harmless."""
-        if self.is_withdrawn or self._is_closed:
+        if self.is_withdrawn or self._is_closed or self.is_ensemble:
             return
         was, self.state = self.state, after(self.state, Event.ACTIVATE)
         if was in {State.DRAINING, State.UNLOADING}:
