@@ -20,6 +20,8 @@ _NAMES = (
     "open-rest",
     "open-grpc",
     "cold",
+    "ensemble-rest",
+    "ensemble-grpc",
     "memory",
 )
 
