@@ -9,7 +9,6 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.repository.catalogue import Catalogue, ModelEntry, VersionEntry
-from gateway.repository.parts import refuse_unsound
 
 
 class ModelChange(NamedTuple):
@@ -98,14 +97,14 @@ def settle(served: Catalogue, previous: Catalogue, current: Catalogue) -> Catalo
 
 
 def merge(catalogues: Sequence[Catalogue]) -> Catalogue:
-    """All of them as one; a name that stands in two is served from neither, no ensemble that is unsound."""
+    """All of them as one; a name that stands in two is served from neither."""
     times = Counter(name for catalogue in catalogues for name in catalogue.entries)
     entries = {name: entry for catalogue in catalogues for name, entry in catalogue.entries.items()}
     for name, count in times.items():
         if count > 1:
             entries[name] = ModelEntry(name, (), broken=f"stands in {count} repositories")
     ignored = tuple(entry for catalogue in catalogues for entry in catalogue.ignored)
-    return Catalogue(refuse_unsound(refuse_clashes(entries)), ignored)
+    return Catalogue(refuse_clashes(entries), ignored)
 
 
 def refuse_clashes(entries: Mapping[str, ModelEntry]) -> dict[str, ModelEntry]:

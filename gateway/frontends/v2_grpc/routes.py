@@ -23,6 +23,8 @@ from gateway.frontends.v2_grpc.framing import parse_timeout
 from gateway.frontends.v2_grpc.health import Health
 from gateway.frontends.v2_grpc.metadata import Metadata
 from gateway.frontends.v2_grpc.reflection import Reflection
+from gateway.frontends.v2_grpc.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
+from gateway.frontends.v2_grpc.repository import RepositoryCalls
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
 
 # 4,096 endpoints with keys of 300 bytes at most: 2 MB, whatever heads are tried.
@@ -35,6 +37,7 @@ _ENCODING = b"grpc-encoding"
 _ACCEPT = b"grpc-accept-encoding"
 _RELEVANT = frozenset({_CONTENT, _TIMEOUT, _ENCODING, _ACCEPT})
 _INFER = b"/inference.GRPCInferenceService/ModelInfer"
+_LOAD = b"/inference.GRPCInferenceService/RepositoryModelLoad"
 _COMPRESSED = {None: "", b"identity": "", b"gzip": "gzip", b"deflate": "deflate"}
 _CODINGS: Headers = ((_ACCEPT, b"identity,gzip,deflate"),)
 _TEXT: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
@@ -48,7 +51,9 @@ class Grpc:
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
         self.health = Health(tools.service)
-        metadata = Metadata(tools.service, server_name, server_version)
+        repository = RepositoryCalls(tools.repository)
+        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
+        metadata = Metadata(tools.service, server_name, server_version, extensions)
         self._unary: dict[bytes, Call] = {
             b"/inference.GRPCInferenceService/ServerLive": metadata.server_live,
             b"/inference.GRPCInferenceService/ServerReady": metadata.server_ready,
@@ -60,6 +65,9 @@ class Grpc:
                 b"/inference.GRPCInferenceService/" + name.encode(): call
                 for name, call in FixedExtensions(tools.service).calls().items()
             },
+            b"/inference.GRPCInferenceService/RepositoryIndex": repository.index,
+            _LOAD: repository.load,
+            b"/inference.GRPCInferenceService/RepositoryModelUnload": repository.unload,
             b"/grpc.health.v1.Health/Check": self.health.check,
             b"/grpc.health.v1.Health/List": self.health.list,
         }
@@ -113,7 +121,8 @@ class Grpc:
         if path == _INFER:
             return Infer(self._tools, how)
         if path in self._unary:
-            return Unary(self._tools, how, self._unary[path])
+            limit = self._tools.settings.max_load_bytes if path == _LOAD else SMALL_MESSAGE_BYTES
+            return Unary(self._tools, how, self._unary[path], limit)
         if path in self._streaming:
             begin, max_ratio = self._streaming[path], self._tools.settings.max_inflation
             return Streaming(lambda exchange: begin(exchange, how.coding, max_ratio), self._max_body())
