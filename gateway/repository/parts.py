@@ -29,15 +29,43 @@ class _TooDeep(Exception):
 
 
 def refuse_unsound(entries: Mapping[str, ModelEntry]) -> dict[str, ModelEntry]:
-    """`entries`, but those ensembles broken that cannot be served with the others as they are."""
+    """`entries`, but those ensembles broken that cannot be served with the others as they are.
+
+    The sound ones have the class labels of their parts where they have none of their own.
+    """
     inspection = _Inspection(entries)
-    return {name: _judged(entry, inspection.fault(name)) for name, entry in entries.items()}
+    return {name: _judged(entry, entries, inspection.fault(name)) for name, entry in entries.items()}
 
 
-def _judged(entry: ModelEntry, fault: str) -> ModelEntry:
-    if not fault or entry.broken:
+def _judged(entry: ModelEntry, entries: Mapping[str, ModelEntry], fault: str) -> ModelEntry:
+    if entry.broken or entry.config.ensemble is None:
         return entry
-    return msgspec.structs.replace(entry, versions=(), broken=fault)
+    if fault:
+        return msgspec.structs.replace(entry, versions=(), broken=fault)
+    labels = {
+        output.name: found
+        for output in entry.config.outputs
+        if (found := labels_of(entry, output.name, entries))
+    }
+    if labels == entry.beside.class_labels:
+        return entry
+    beside = msgspec.structs.replace(entry.beside, class_labels=labels)
+    return msgspec.structs.replace(
+        entry, config_file=msgspec.structs.replace(entry.config_file, beside=beside)
+    )
+
+
+def labels_of(entry: ModelEntry, output: str, entries: Mapping[str, ModelEntry]) -> tuple[str, ...]:
+    """The class labels of an output: its own, or those that the model which makes it has for it."""
+    own = entry.beside.class_labels.get(output, ())
+    graph = entry.config.ensemble
+    if own or graph is None:
+        return own
+    for step in graph.steps:
+        for name, tensor in step.outputs:
+            if tensor == output:
+                return labels_of(entries[step.model], name, entries)
+    return ()
 
 
 def part_of(entry: ModelEntry) -> Part:

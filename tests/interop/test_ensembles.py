@@ -39,6 +39,11 @@ SLEEPER = """
             return {"Y": inputs["X"]}
 """
 AT_ONCE = DOUBLER_CONFIG.replace("max_queue_delay_microseconds: 50000", "")
+LABELLED = """
+    max_batch_size: 8
+    input { name: "X" data_type: TYPE_FP32 dims: 3 }
+    output { name: "Y" data_type: TYPE_FP32 dims: 3 label_filename: "labels.txt" }
+"""
 SIDE_BY_SIDE: tuple[Row, ...] = (
     ("sleeper_a", {"X": "X"}, {"Y": "a"}),
     ("sleeper_b", {"X": "X"}, {"Y": "Y"}),
@@ -54,6 +59,12 @@ def put(root: Path) -> None:
         add_model(root, name, SLEEPER, AT_ONCE)
     both = (*Y, "a TYPE_FP32 [ -1 ]")
     add_ensemble(root, "side_by_side", config_of(SIDE_BY_SIDE, X, both, max_batch_size=8))
+    identity(root / "scores" / "1")
+    write(root / "scores", LABELLED, "config.pbtxt")
+    write(root / "scores", "cat\ndog\nseal\n", "labels.txt")
+    three = ("X TYPE_FP32 [ 3 ]",), ("BEST TYPE_FP32 [ 3 ]",)
+    named = [("first", {"X": "X"}, {"Y": "one"}), ("scores", {"X": "one"}, {"Y": "BEST"})]
+    add_ensemble(root, "named", config_of(named, *three, max_batch_size=8))
     table(root / "table" / "1")
     add_ensemble(root, "unfit", config_of([("table", {"X": "X"}, {"Y": "Y"})], X, Y, max_batch_size=8))
     circle = [("other", {"X": "X"}, {"Y": "Y"})]
@@ -63,7 +74,7 @@ def put(root: Path) -> None:
 
 def started(root: Path) -> AbstractContextManager[Gateway]:
     put(root)
-    return gateway(root, "--fronts", "2", environment={"GATEWAY_REPOSITORY__POLL_S": "0.2"})
+    return gateway(root, "--fronts", "2", "--insecure-dev", environment={"GATEWAY_REPOSITORY__POLL_S": "0.2"})
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +203,40 @@ def test_it_works_by_generate_and_has_a_document(running: Gateway) -> None:
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert json.loads(answer.read())["Y"] == [2.0, 4.0]
     assert running.ask("/v2/models/chain/docs")[0] == 200
+
+
+def test_classes_have_the_labels_of_the_model_that_makes_them(running: Gateway) -> None:
+    given = {"name": "X", "datatype": "FP32", "shape": [1, 3], "data": [1, 3, 2]}
+    wanted = {"name": "BEST", "parameters": {"classification": 2}}
+    status, answer, _ = running.infer("named", {"inputs": [given], "outputs": [wanted]})
+    assert (status, answer["outputs"][0]["data"]) == (200, ["3.000000:1:dog", "2.000000:2:seal"])
+
+
+def states(running: Gateway) -> dict[str, tuple[str, str]]:
+    status, told, _ = running.ask("/v2/repository/index", {})
+    assert status == 200
+    return {one["name"]: (one["state"], one.get("reason", "")) for one in told}
+
+
+def control(running: Gateway, name: str, what: str, **parameters: object) -> int:
+    return running.ask(f"/v2/repository/models/{name}/{what}", {"parameters": parameters}, 30.0)[0]
+
+
+def test_model_control_knows_what_an_ensemble_needs(fresh: Gateway) -> None:
+    assert states(fresh)["chain"] == ("READY", "")
+    assert "the ensembles form a circle" in states(fresh)["circle"][1]
+    assert control(fresh, "chain", "load") == 200
+    assert len(fresh.processes("gateway-worker")) == 3
+    assert control(fresh, "double", "unload") == 200
+    reason = "step 1 (model 'double'): unloaded"
+    assert states(fresh)["chain"] == ("UNAVAILABLE", reason)
+    assert fresh.ask("/v2/models/chain/ready")[0] == 503
+    status, text = infer(fresh, "chain", [1])
+    assert (status, "step 1 (model 'double') of ensemble 'chain'" in text) == (503, True)
+    assert control(fresh, "chain", "load") == 200
+    assert infer(fresh, "chain", [1]) == (200, {"Y": [2.0]})
+    assert control(fresh, "chain", "unload", unload_dependents=True) == 200
+    for model in ("chain", "first", "double", "last"):
+        assert states(fresh)[model] == ("UNAVAILABLE", "unloaded")
+    assert states(fresh)["sleeper_a"][0] == "READY"
+    until_blocking(lambda: not fresh.processes("gateway-worker"))

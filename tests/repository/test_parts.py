@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gateway.core.ensemble import MAX_DEPTH, Part
 from gateway.core.model import ModelSpec
-from gateway.repository.catalogue import ConfigFile, ModelEntry, PartialConfig, VersionEntry
+from gateway.repository.catalogue import Beside, ConfigFile, ModelEntry, PartialConfig, VersionEntry
 from gateway.repository.parts import part_of, refuse_unsound
 from tests.fakes.ensembles import Row, fp32, graph_of
 
@@ -110,3 +111,35 @@ def test_a_spec_of_a_part_is_that_of_its_configuration() -> None:
     assert part_of(model("a", inputs=spec.inputs, outputs=spec.outputs, max_batch_size=4)) == Part(
         spec.inputs, spec.outputs, 4
     )
+
+
+def test_class_labels_are_those_of_the_model_that_makes_the_output() -> None:
+    labelled = model("a", **BOTH)
+    beside = Beside({"y": ("cat", "dog")})
+    labelled = msgspec.structs.replace(
+        labelled, config_file=msgspec.structs.replace(labelled.config_file, beside=beside)
+    )
+    own = ensemble("own", *via("a"))
+    own = msgspec.structs.replace(
+        own, config_file=msgspec.structs.replace(own.config_file, beside=Beside({"y": ("CAT",)}))
+    )
+    entries = {
+        one.name: one
+        for one in (
+            labelled,
+            own,
+            ensemble("e", *via("a")),
+            ensemble("n", *via("a", "e")),
+            ensemble("o", *via("own")),
+        )
+    }
+    checked = refuse_unsound(entries)
+    told = {name: entry.beside.class_labels["y"] for name, entry in checked.items()}
+    assert told == {
+        "a": ("cat", "dog"),
+        "own": ("CAT",),
+        "e": ("cat", "dog"),
+        "n": ("cat", "dog"),
+        "o": ("CAT",),
+    }
+    assert refuse_unsound(checked) == checked
