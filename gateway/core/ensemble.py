@@ -44,10 +44,10 @@ class EnsembleGraph(msgspec.Struct, frozen=True):
 
 
 class Part(NamedTuple):
-    """A step's model as far as it is known: no tensors, or None, where only loading it will tell."""
+    """A step's model as far as it is known: None where only loading it will tell."""
 
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] | None = None
+    outputs: tuple[TensorSpec, ...] | None = None
     max_batch_size: int | None = None
 
 
@@ -145,11 +145,11 @@ def fault_of_parts(
         if part is not None and (fault := _fault_of_part(whole, graph.steps[index], part)):
             return f"{graph.name_of(index)}: {fault}"
     batches = bool(whole.max_batch_size)
-    sources = {spec.name: _End(f"input '{spec.name}'", spec, batches) for spec in whole.inputs}
+    sources = {spec.name: _End(f"input '{spec.name}'", spec, batches) for spec in whole.inputs or ()}
     ends = list(_ends(graph, parts, chosen))
     sources.update((tensor, end) for tensor, end, is_source in ends if is_source)
     targets = [(tensor, end) for tensor, end, is_source in ends if not is_source]
-    targets += [(spec.name, _End(f"output '{spec.name}'", spec, batches)) for spec in whole.outputs]
+    targets += [(spec.name, _End(f"output '{spec.name}'", spec, batches)) for spec in whole.outputs or ()]
     for tensor, end in targets:
         source = sources.get(tensor)
         if source is not None and not _agree(source, end):
@@ -163,12 +163,12 @@ def _fault_of_part(whole: Part, step: EnsembleStep, part: Part) -> str:
         most = f"takes {part.max_batch_size} rows at most" if part.max_batch_size else "does not batch"
         return f"it {most}, and max_batch_size of the ensemble is {rows}"
     for kind, specs, pairs in (("input", part.inputs, step.inputs), ("output", part.outputs, step.outputs)):
-        known = {spec.name for spec in specs}
-        for name, _ in pairs if specs else ():
+        known = {spec.name for spec in specs or ()}
+        for name, _ in pairs if specs is not None else ():
             if name not in known:
-                return f"it has no {kind} '{name}', its {kind}s are {', '.join(sorted(known))}"
+                return f"it has no {kind} '{name}', its {kind}s are {', '.join(sorted(known)) or 'none'}"
     fed = {name for name, _ in step.inputs}
-    for spec in part.inputs:
+    for spec in part.inputs or ():
         if spec.name not in fed:
             return f"its input '{spec.name}' is not in input_map"
     return ""
@@ -187,7 +187,7 @@ def _ends(
             ("input", part.inputs, step.inputs),
             ("output", part.outputs, step.outputs),
         ):
-            known = {spec.name: spec for spec in specs}
+            known = {spec.name: spec for spec in specs or ()}
             for name, tensor in pairs:
                 if name in known:
                     where = f"{kind} '{name}' of {graph.name_of(index)}"

@@ -69,9 +69,10 @@ def labels_of(entry: ModelEntry, output: str, entries: Mapping[str, ModelEntry])
 
 
 def part_of(entry: ModelEntry) -> Part:
-    """What the repository knows of a model's tensors."""
+    """What the repository knows of a model's tensors; what its configuration leaves out is in its file."""
     config = entry.config
-    return Part(config.inputs, config.outputs, config.max_batch_size if config.is_max_batch_known else None)
+    rows = config.max_batch_size if config.is_max_batch_known else None
+    return Part(config.inputs or None, config.outputs or None, rows)
 
 
 class _Inspection:

@@ -142,6 +142,10 @@ UNFIT = {
         (whole(), part(), part()._replace(outputs=fp32("z"))),
         "step 1 (model 'b'): it has no output 'y', its outputs are z",
     ),
+    "no input at all": (
+        (whole(), Part((), fp32("y"), 0), part()),
+        "step 0 (model 'a'): it has no input 'x', its inputs are none",
+    ),
     "an input left out": (
         (whole(), part()._replace(inputs=fp32("x", "z")), part()),
         "step 0 (model 'a'): its input 'z' is not in input_map",
@@ -164,7 +168,7 @@ UNFIT = {
         "step 1 (model 'b')",
     ),
     "datatypes at the end, rows unknown": (
-        (whole(4), None, Part((), ints("y"), None)),
+        (whole(4), None, Part(None, ints("y"), None)),
         "tensor 'out' is INT32 [2] as output 'y' of step 1 (model 'b'), and FP32 [-1, 2] as output 'out'",
     ),
     "shapes": (

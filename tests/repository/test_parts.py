@@ -64,7 +64,7 @@ def test_a_part_that_is_not_there_breaks_the_ensemble_alone(row: Row, fault: str
 
 
 def test_rows_are_compared_as_far_as_they_are_known() -> None:
-    assert part_of(model("a")) == Part((), (), None)
+    assert part_of(model("a")) == Part(None, None, None)
     told = faults(
         model("alone", **BOTH),
         model("from_the_file"),
