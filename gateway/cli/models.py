@@ -39,8 +39,15 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
         str(config.max_batch_size) if config.is_max_batch_known else "from the model",
         _tensors(config.inputs),
         _tensors(config.outputs),
-        entry.broken or "loads when called",
+        entry.broken or _state(entry),
     )
+
+
+def _state(entry: ModelEntry) -> str:
+    graph = entry.config.ensemble
+    if graph is None:
+        return "loads when called"
+    return f"calls {', '.join(dict.fromkeys(step.model for step in graph.steps))}"
 
 
 def _version(entry: ModelEntry, version: int) -> str:

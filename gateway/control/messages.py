@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import ModelKey, ModelSpec
 
 # absent: loads when called. failed: refused until `retry_in_s` is over.
@@ -21,7 +22,8 @@ class VersionView(msgspec.Struct, frozen=True):
     """One served version as the fronts must see it. `spec` is None until config or a worker told it.
 
     `config` is its config.pbtxt as a serialised ModelConfig, b"" without one. `is_shared`: config and
-    the spec's class labels are left out here, for they are the ModelView's (see control.views).
+    the spec's class labels are left out here, for they are the ModelView's (see control.views). An
+    `ensemble` has no instances: the fronts run it, and it is always ready.
     """
 
     version: int
@@ -31,6 +33,7 @@ class VersionView(msgspec.Struct, frozen=True):
     retry_in_s: float = 0.0
     config: bytes = b""
     is_shared: bool = False
+    ensemble: EnsembleGraph | None = None
 
 
 class ModelView(msgspec.Struct, frozen=True):

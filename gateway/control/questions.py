@@ -30,6 +30,8 @@ class GetIndex(msgspec.Struct, frozen=True, tag="get_index"):
 class LoadModel(msgspec.Struct, frozen=True, tag="load_model"):
     """Load every served version of a model; answered by Done once all of them are ready.
 
+    Of an ensemble, all models it calls.
+
     `config` is a model configuration as JSON that replaces config.pbtxt; `files` replace the folder.
     """
 
@@ -39,7 +41,10 @@ class LoadModel(msgspec.Struct, frozen=True, tag="load_model"):
 
 
 class UnloadModel(msgspec.Struct, frozen=True, tag="unload_model"):
-    """Serve a model no more, until it is loaded again; answered by Done once no front routes to it."""
+    """Serve a model no more, until it is loaded again; answered by Done once no front routes to it.
+
+    With `unload_dependents` the models of an ensemble too, whoever else calls them.
+    """
 
     name: str
     unload_dependents: bool = False

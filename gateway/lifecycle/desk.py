@@ -119,15 +119,23 @@ class Desk:
                 return ModelIndex(self._loads.index())
             case LoadModel(name):
                 async with self._turn(name):
-                    await self._loads.load(question)
+                    await self._loads.load(question, self._load_part)
                     await self._synchronised()
-            case UnloadModel(name):
+            case UnloadModel(name, unload_dependents):
                 async with self._turn(name):
                     await self._loads.unload(name)
+                    for part in self._loads.parts_of(name) if unload_dependents else ():
+                        async with self._turn(part):
+                            await self._loads.unload(part)
                     await self._synchronised()
             case _:
                 assert_never(question)
         return Done()
+
+    async def _load_part(self, name: str) -> None:
+        """Loads a model of an ensemble, whose turn is held: ensembles form no circle, so this ends."""
+        async with self._turn(name):
+            await self._loads.load(LoadModel(name), self._load_part)
 
     def _turn(self, name: str) -> asyncio.Lock:
         """The lock of one model; gone when nobody holds it or waits for it."""

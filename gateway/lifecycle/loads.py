@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from gateway.control.questions import IndexEntry, LoadModel
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, InvalidInput
+from gateway.lifecycle.ensembles import parts_of
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.manager import Lifecycle
 from gateway.lifecycle.offers import Catalogue
@@ -26,6 +29,9 @@ log = logging.getLogger("gateway.lifecycle")
 PATIENCE_S = 240.0
 
 
+LoadPart = Callable[[str], Awaitable[None]]
+
+
 class Loads:
     """Performs them; those of one model must be called one after the other."""
 
@@ -38,19 +44,31 @@ class Loads:
         """Every version of every model, by name and number."""
         return self._lifecycle.index()
 
-    async def load(self, asked: LoadModel) -> None:
-        """Returns once every served version is ready; raises InvalidInput where one cannot be."""
+    async def load(self, asked: LoadModel, load_part: LoadPart) -> None:
+        """Returns once every served version is ready; raises InvalidInput where one cannot be.
+
+        Has the models of an ensemble loaded by `load_part` first, one after the other.
+        """
         before = self._overrides.get(asked.name)
         override = await self._override_of(asked, before)
         try:
             entry = await self._following.look_at(asked.name, override)
             if override is not None:
                 _check_override(entry, override)
+            await self._load_parts(entry, load_part)
             await self._load(entry, override, before)
         except BaseException:
             await self._remove(override, before)
             raise
         await self._remove(before, override)
+
+    def parts_of(self, name: str) -> tuple[str, ...]:
+        """The models below an ensemble, () for any other."""
+        return parts_of(name, self._graph_of)
+
+    def _graph_of(self, name: str) -> EnsembleGraph | None:
+        entry = self._following.known(name)
+        return None if entry is None else entry.config.ensemble
 
     async def unload(self, name: str) -> None:
         """Serves the model no more, and forgets what was put in its place; harmless for an unknown one."""
@@ -96,6 +114,18 @@ class Loads:
             return Override(config)
         return Override(config, await asyncio.to_thread(self._staging.put, name, asked.files))
 
+    async def _load_parts(self, entry: ModelEntry, load_part: LoadPart) -> None:
+        """The time is bounded: two ensembles that become each other's part at once wait for each other."""
+        at = f"load failed for model '{entry.name}'"
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                for part in _parts(entry):
+                    await load_part(part)
+        except InvalidInput as error:
+            raise InvalidInput(f"{at}: {error.text}") from None
+        except TimeoutError:
+            raise InvalidInput(f"{at}: its models were not ready within {PATIENCE_S:g} s") from None
+
     async def _load(self, entry: ModelEntry, override: Override | None, before: Override | None) -> None:
         name, lifecycle = entry.name, self._lifecycle
         catalogue = self._following.offered(entry)
@@ -132,10 +162,17 @@ class Loads:
             await asyncio.to_thread(self._staging.remove, unused.root)
 
 
+def _parts(entry: ModelEntry) -> tuple[str, ...]:
+    """The models an ensemble calls itself, () where it is broken or none."""
+    graph = None if entry.broken else entry.config.ensemble
+    return () if graph is None else tuple(dict.fromkeys(step.model for step in graph.steps))
+
+
 def _check_override(entry: ModelEntry, override: Override) -> None:
     """Raises InvalidInput where it could decide what code runs, or where."""
     at = f"load failed for model '{entry.name}'"
-    for backend in sorted({one.backend for one in entry.versions} - DATA_ENGINES):
+    engines = set() if entry.config.ensemble else {one.backend for one in entry.versions}
+    for backend in sorted(engines - DATA_ENGINES):
         raise InvalidInput(f"{at}: 'config' and files are not taken for a model of the backend '{backend}'")
     if override.root and entry.config.isolation == "inline":
         raise InvalidInput(f"{at}: a model whose files came with a load runs in a process of its own")

@@ -14,6 +14,7 @@ from gateway.control.questions import IndexEntry
 from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
+from gateway.lifecycle.ensembles import with_parts
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import Catalogue, Offer
 from gateway.lifecycle.states import State
@@ -159,7 +160,9 @@ class Lifecycle:
         for name, mine in self._unloaded.items():
             numbers = [key.version for key in mine.offers] or [0 for _ in mine.broken]
             entries += [IndexEntry(name, number, "UNAVAILABLE", UNLOADED) for number in numbers]
-        return tuple(sorted(entries, key=lambda entry: (entry.name, entry.version)))
+        graphs = {key: graph for key, one in self._versions.items() if (graph := one.offered.ensemble)}
+        ordered = sorted(entries, key=lambda entry: (entry.name, entry.version))
+        return with_parts(ordered, graphs) if graphs else tuple(ordered)
 
     def on_activate(self, key: ModelKey, wait_s: float) -> None:
         """Somebody waits for `key`; unknown ones and repetitions are harmless."""
@@ -180,7 +183,10 @@ class Lifecycle:
 
     def states(self) -> dict[tuple[str, int], str]:
         """The state of every version, by name and number."""
-        return {(key.name, key.version): version.state.value for key, version in self._versions.items()}
+        return {
+            (key.name, key.version): "ready" if version.is_ensemble else version.state.value
+            for key, version in self._versions.items()
+        }
 
     def statistics(self) -> LifecycleStatistics:
         """What there is now."""
@@ -232,7 +238,7 @@ class Lifecycle:
         kept = {
             key
             for key, version in self._versions.items()
-            if key.name in catalogue.broken and version.is_loaded
+            if key.name in catalogue.broken and (version.is_loaded or version.is_ensemble)
         }
         for key in kept:
             log.warning("%s: goes on as it was loaded: %s", key, catalogue.broken[key.name])
@@ -274,7 +280,7 @@ class Lifecycle:
         for version in versions:
             if version.state is State.FAILED:
                 return f"version {version.key.version}: {version.indexed().reason}"
-        return "" if all(version.state is State.READY for version in versions) else None
+        return "" if all(one.state is State.READY or one.is_ensemble for one in versions) else None
 
     def _view(self, name: str) -> ModelView | None:
         """The model as fronts must see it; None where there is none. What was unloaded has no versions."""

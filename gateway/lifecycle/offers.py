@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
@@ -27,7 +28,8 @@ class Offer(msgspec.Struct, frozen=True):
 
     `fingerprint` changes when its files or its configuration do. `spec` may lack inputs, outputs and
     (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
-    configuration as written, for whoever asks: what of it matters for loading stands in the rest.
+    configuration as written, for whoever asks: what of it matters for loading stands in the rest. With an
+    `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
     """
 
     spec: ModelSpec
@@ -39,6 +41,7 @@ class Offer(msgspec.Struct, frozen=True):
     options: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
     config: bytes = b""
+    ensemble: EnsembleGraph | None = None
 
     @property
     def key(self) -> ModelKey:
@@ -112,12 +115,14 @@ def catalogue_of(
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
     for entry in found.entries.values():
-        unknown = sorted({one.backend for one in entry.versions} - runtimes.keys())
+        engines = {} if entry.config.ensemble else {one.backend for one in entry.versions}
+        unknown = sorted(engines - runtimes.keys())
         if entry.broken or unknown:
             broken[entry.name] = entry.broken or f"there is no engine for its backend '{unknown[0]}'"
             continue
         for one in entry.versions:
-            offer = _offer(entry, one, runtimes[one.backend], default_max_batch_size)
+            runtime = "" if entry.config.ensemble else runtimes[one.backend]
+            offer = _offer(entry, one, runtime, default_max_batch_size)
             offers[offer.key] = offer
     labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
     return Catalogue(offers, broken, labels)
@@ -132,6 +137,7 @@ def _offer(
     configured = _encode((
         *(draft.spec, draft.max_batch_known, options, runtime),
         *((warmup, entry.beside.fingerprint) if warmup else ()),
+        *((entry.config.ensemble,) if entry.config.ensemble else ()),
     ))
     return Offer(
         spec=draft.spec,
@@ -143,6 +149,7 @@ def _offer(
         options=options,
         warmup=warmup,
         config=entry.config.written,
+        ensemble=entry.config.ensemble,
     )
 
 

@@ -25,6 +25,7 @@ from gateway.workers.supervisor import Exit
 
 log = logging.getLogger("gateway.lifecycle")
 
+_SHOWN: Mapping[str, VersionState] = {"loading": "loading", "ready": "ready", "failed": "failed"}
 # Whatever can be called is ready, loaded or not: as GET …/ready says.
 _INDEXED: Mapping[str, tuple[IndexState, str]] = MappingProxyType({
     "absent": ("READY", "it loads at the first request"),
@@ -91,6 +92,11 @@ class Version:
         return self.state in {State.LOADING, State.READY}
 
     @property
+    def is_ensemble(self) -> bool:
+        """True for what the fronts run: there is nothing to load, so it stays absent."""
+        return self._offer.ensemble is not None
+
+    @property
     def is_over(self) -> bool:
         """True when it is withdrawn and nothing of it is left."""
         return self.is_withdrawn and self.state is State.ABSENT and not self._retired
@@ -104,22 +110,17 @@ class Version:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:
             return None
-        shown: VersionState = "loading" if self._is_awaited else "absent"
-        match self.state:
-            case State.LOADING:
-                shown = "loading"
-            case State.READY:
-                shown = "ready"
-            case State.FAILED:
-                retry_in_s = max(0.0, self._retry_at - now)
-                return VersionView(
-                    self.key.version, "failed", self._spec, self._reason, retry_in_s, self._offer.config
-                )
-        return VersionView(self.key.version, shown, self._spec, config=self._offer.config)
+        shown = _SHOWN.get(self.state.value, "loading" if self._is_awaited else "absent")
+        number, config, graph = self.key.version, self._offer.config, self._offer.ensemble
+        if self.state is State.FAILED:
+            retry_in_s = max(0.0, self._retry_at - now)
+            return VersionView(number, shown, self._spec, self._reason, retry_in_s, config)
+        return VersionView(number, "ready" if graph else shown, self._spec, config=config, ensemble=graph)
 
     def indexed(self) -> IndexEntry:
         """Where it is, in the words of the model repository extension."""
-        state, reason = _INDEXED["loading" if self._is_awaited else self.state.value]
+        told = "ready" if self.is_ensemble else "loading" if self._is_awaited else self.state.value
+        state, reason = _INDEXED[told]
         if self.state is State.FAILED:
             reason = self._reason
         return IndexEntry(self.key.name, self.key.version, state, reason)
@@ -136,7 +137,7 @@ class Version:
 
     def activate(self) -> None:
         """Somebody waits for it; repeating this is harmless."""
-        if self.is_withdrawn or self._is_closed:
+        if self.is_withdrawn or self._is_closed or self.is_ensemble:
             return
         was, self.state = self.state, after(self.state, Event.ACTIVATE)
         if was in {State.DRAINING, State.UNLOADING}:

@@ -1,1 +1,7 @@
-"""A request's life, read top to bottom: authenticate, route, admit, schedule, execute, respond."""
+"""A request's life, read top to bottom: authenticate, route, admit, schedule, execute, respond.
+
+pipeline   that life | catalogue: the models as this front knows them | cold: who waits for a load
+ensemble   a request that is several: which steps (ensemble_plan), and how they go (ensemble_run)
+instances  what of the workers this front can reach | classification: the highest elements of an output
+service    what frontends are promised | control, asking: what they may ask of the controller
+"""

@@ -14,14 +14,22 @@ from gateway.control.messages import ModelView, Snapshot, VersionView
 from gateway.control.views import unshared
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.pipeline.cold import ColdWaiters
+from gateway.pipeline.ensemble import Ensemble
 from gateway.repository.dynamic_batching import written_batching
 from gateway.scheduling.queue import ModelQueue
 
 
 class VersionSlot:
-    """One served version in this front. Invariant: `hot` is `queue` while it has instances, else None."""
+    """One served version in this front.
 
-    __slots__ = ("broken", "hot", "is_asked_for", "key", "queue", "retry_at", "successor", "view", "waiters")
+    Invariant: `hot` is `queue` while it has instances, else None. An ensemble has neither: `ensemble` is
+    what runs it, made from its view by the first request.
+    """
+
+    __slots__ = (
+        *("broken", "ensemble", "hot", "is_asked_for", "key", "queue", "retry_at", "successor"),
+        *("view", "waiters"),
+    )
 
     def __init__(self, key: ModelKey, view: VersionView, waiters: ColdWaiters) -> None:
         self.key = key
@@ -33,11 +41,19 @@ class VersionSlot:
         self.broken = ""
         self.is_asked_for = False
         self.successor: VersionSlot | None = None
+        self.ensemble: Ensemble | None = None
 
     @property
     def spec(self) -> ModelSpec | None:
         """The signature, as far as it is known without loading."""
-        return self.queue.spec if self.queue is not None else self.view.spec
+        if self.queue is not None and self.view.ensemble is None:
+            return self.queue.spec
+        return self.view.spec
+
+    @property
+    def is_there(self) -> bool:
+        """True while a request for it need not wait for a load (of its own)."""
+        return self.hot is not None or self.view.ensemble is not None
 
     @property
     def batching(self) -> BatchPolicy:
@@ -150,7 +166,7 @@ def _latest(slots: dict[int, VersionSlot], now: float) -> VersionSlot | None:
         return None
     descending = [slots[version] for version in sorted(slots, reverse=True)]
     highest = next((slot for slot in descending if not slot.is_failing(now)), descending[0])
-    hot = next((slot for slot in descending if slot.hot is not None), None)
+    hot = next((slot for slot in descending if slot.is_there), None)
     if hot is None:
         return highest
     if highest.key.version > hot.key.version:

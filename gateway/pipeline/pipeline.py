@@ -11,12 +11,15 @@ from math import inf
 
 from gateway.control.messages import Activate
 from gateway.core.clock import Clock
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
 from gateway.core.messages import Done, InferRequest
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.classification import classified
+from gateway.pipeline.cold import Waiting
+from gateway.pipeline.ensemble import Ensemble
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.queue_policy import deadline_of
@@ -72,6 +75,8 @@ class Pipeline:
                 slot.hot.add(pending)
             else:
                 self._wait_for(slot, pending, now)
+                if not pending.is_open:
+                    return None
         except GatewayError as error:
             pending.fail(error)
             return None
@@ -79,6 +84,9 @@ class Pipeline:
 
     def _wait_for(self, slot: VersionSlot, pending: Pending, now: float) -> None:
         """Lets a request wait for its model; raises what would have refused it anyway."""
+        if slot.view.ensemble is not None:  # waits for its parts only
+            self._ensemble(slot, slot.view.ensemble).add(pending)
+            return
         self._refuse_failing(slot, now)
         pending.is_cold = True
         slot.waiters.add(pending, lambda: self._enter(slot, pending), now)
@@ -152,14 +160,16 @@ class Pipeline:
         if slot.spec is not None and slot.spec.inputs:
             described(self._description(slot))
             return
-        now = self._clock()
-        asking = _Asking(described, now + self._default_timeout_s)
+        asking = _Asking(described, self._clock() + self._default_timeout_s)
         try:
-            self._refuse_failing(slot, now)
-            slot.waiters.add(asking, lambda: asking.tell(self._description(slot)), now)
+            self._wait_for_load(slot, asking, lambda: asking.tell(self._description(slot)))
         except GatewayError as error:
             asking.fail(error)
-            return
+
+    def _wait_for_load(self, slot: VersionSlot, waiter: Waiting, go_on: Callable[[], None]) -> None:
+        now = self._clock()
+        self._refuse_failing(slot, now)
+        slot.waiters.add(waiter, go_on, now)
         self._busy.add(slot)
         self._ask_for(slot)
 
@@ -182,11 +192,39 @@ class Pipeline:
             if isinstance(error, ModelNotFound):
                 raise error
             return False
-        return not self._is_draining and not slot.is_failing(self._clock())
+        if self._is_draining or slot.is_failing(self._clock()):
+            return False
+        graph = slot.view.ensemble
+        return graph is None or self._ensemble(slot, graph).is_ready()
 
     def drain(self) -> None:
         """From now on the gateway says that it is not ready; requests are still answered."""
         self._is_draining = True
+
+    # ---- what ensembles ask ----------------------------------------------------------------------
+
+    def _ensemble(self, slot: VersionSlot, graph: EnsembleGraph) -> Ensemble:
+        """What runs the ensemble of `slot`, made anew where the controller has told of another one."""
+        if slot.ensemble is None or slot.ensemble.spec is not slot.view.spec:
+            slot.ensemble = Ensemble(_known(slot), graph, self, self._clock)
+        return slot.ensemble
+
+    def spec_of(self, model: str, version: int) -> ModelSpec | None:
+        """A part's signature, as far as it is known; see Parts."""
+        slot = self._route((model, version))
+        return None if slot is None else slot.spec
+
+    def graph_of(self, model: str, version: int) -> EnsembleGraph | None:
+        """The graph of a part that is an ensemble; see Parts."""
+        slot = self._route((model, version))
+        return None if slot is None else slot.view.ensemble
+
+    def wait_for_part(self, model: str, version: int, waiter: Waiting, go_on: Callable[[], None]) -> None:
+        """Loads a part; see Parts."""
+        slot = self._route((model, version))
+        if slot is None:
+            raise self._unknown(model, version)
+        self._wait_for_load(slot, waiter, go_on)
 
     # ---- time -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup
@@ -20,8 +21,8 @@ class PartialConfig(msgspec.Struct, frozen=True):
     Empty `inputs` or `outputs`, platform, backend and file name are left to the model file;
     `isolation` None to the gateway's own default. `options` are the engine's, by Triton's keys.
     `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
-    lie beside config.pbtxt and are found by `beside`. `written` is the file as a serialised
-    ModelConfig, b"" without one.
+    lie beside config.pbtxt and are found by `beside`. `ensemble` is None but for an ensemble, which has
+    no file of its own. `written` is the file as a serialised ModelConfig, b"" without one.
     """
 
     platform: str = ""
@@ -38,6 +39,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     labels: Mapping[str, int] = {}
     label_files: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
+    ensemble: EnsembleGraph | None = None
     written: bytes = b""
 
     @property
@@ -71,7 +73,7 @@ class ConfigFile(msgspec.Struct, frozen=True):
 
 
 class VersionEntry(msgspec.Struct, frozen=True):
-    """A version that may be loaded: `runtime_file` in the folder `path`, both checked.
+    """A version that may be loaded: `runtime_file` in the folder `path`, both checked; "" for an ensemble.
 
     `fingerprint` changes with the name, size, modification time or inode of any file in the folder.
     `path` is for the worker alone and must not appear in an answer.

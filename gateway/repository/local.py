@@ -40,6 +40,7 @@ from gateway.repository.folder import (
 )
 from gateway.repository.formats import Format, matching
 from gateway.repository.index import merge, refuse_clashes
+from gateway.repository.parts import refuse_unsound
 from gateway.repository.refusal import ConfigRefused
 from gateway.repository.versions import Specific, parse_folder, select
 
@@ -68,9 +69,8 @@ def scan_all(
         for name, override in overrides.items()
         if override.root
     }
-    if not elsewhere:
-        return found
-    return Catalogue(refuse_clashes({**found.entries, **elsewhere}), found.ignored)
+    entries = refuse_clashes({**found.entries, **elsewhere}) if elsewhere else found.entries
+    return Catalogue(refuse_unsound(entries), found.ignored)
 
 
 def scan_one(
@@ -91,7 +91,7 @@ def scan_one(
     if not entries:
         return None
     found = merge([Catalogue({name: entry}) for entry in entries]).entries[name]
-    return refuse_clashes({**previous.entries, name: found})[name]
+    return refuse_unsound(refuse_clashes({**previous.entries, name: found}))[name]
 
 
 def scan(root: Path, previous: Catalogue = _NO_CATALOGUE, overrides: Overrides = _NO_OVERRIDES) -> Catalogue:
@@ -181,7 +181,12 @@ def _read_version(
 
 
 def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:
-    """The model file and its format; raises FolderRefused where it is not there or has nothing in it."""
+    """The model file and its format; raises FolderRefused where it is not there or has nothing in it.
+
+    An ensemble has none: its folder may hold anything, most often nothing.
+    """
+    if config.ensemble is not None:
+        return Format(config.platform, config.backend, ""), ""
     formats = matching(config.platform, config.backend)
     for candidate in formats:
         file = config.model_filename or candidate.file_name

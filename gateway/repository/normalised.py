@@ -29,7 +29,8 @@ def completed(written: bytes, spec: ModelSpec) -> pb.ModelConfig:
             for tensor in tensors:
                 _describe(tensor, told.add())
     _complete_batching(config, spec)
-    _complete_instances(config, spec)
+    if not config.HasField("ensemble_scheduling"):  # which has none: it runs in the fronts
+        _complete_instances(config, spec)
     for memory in ("input_pinned_memory", "output_pinned_memory"):
         if not config.optimization.HasField(memory):
             getattr(config.optimization, memory).enable = True

@@ -19,6 +19,7 @@ from gateway.core.model import MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
+from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
 from gateway.repository.formats import FORMATS, matching
 from gateway.repository.options import read_isolation, read_labels, read_options
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
@@ -39,11 +40,13 @@ _HONOURED: Mapping[str, frozenset[str]] = {
     "ModelConfig": frozenset({
         *("name", "platform", "backend", "version_policy", "max_batch_size", "input", "output"),
         *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "optimization"),
-        *("model_warmup", "model_transaction_policy", "response_cache"),
+        *("model_warmup", "model_transaction_policy", "response_cache", "ensemble_scheduling"),
     }),
     "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format"}),
     "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
     "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
+    "ModelEnsembling": frozenset({"step"}),
+    "Step": frozenset({"model_name", "model_version", "input_map", "output_map"}),
     # How memory is lent to a GPU means nothing to engines that have none.
     "ModelOptimizationPolicy": frozenset({
         *("graph", "execution_accelerators", "input_pinned_memory", "output_pinned_memory"),
@@ -78,9 +81,10 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
     if message.name not in {"", folder}:
         raise ConfigRefused("name", f"'{brief(message.name)}' is not the name of the folder, '{folder}'")
     rows = in_range("max_batch_size", message.max_batch_size, 0, MAX_BATCH)
+    ensemble = read_ensemble(message, folder)
     return PartialConfig(
         platform=_check_engine(message),
-        backend=message.backend,
+        backend="" if ensemble else message.backend,
         max_batch_size=rows,
         inputs=read_tensors("input", message.input, rows),
         outputs=read_tensors("output", message.output, rows),
@@ -88,11 +92,12 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         version_policy=_read_version_policy(message.version_policy),
         instances=_read_instances(message.instance_group),
         model_filename=_read_file_name(message.default_model_filename),
-        options=read_options(message),
+        options={} if ensemble else read_options(message),
         isolation=read_isolation(message.parameters),
         labels=read_labels(message.parameters),
         label_files=read_label_files(message.output),
         warmup=read_warmup(message.model_warmup, rows),
+        ensemble=ensemble,
         written=message.SerializeToString(deterministic=True),
     )
 
@@ -130,10 +135,12 @@ def _refuse_unsupported(message: Message, prefix: str) -> None:
 
 def _check_engine(message: pb.ModelConfig) -> str:
     """The platform; refuses a platform and backend that no format fits."""
+    if is_ensemble(message):
+        return ENSEMBLE
     if not matching(message.platform, message.backend):
         field = "backend" if matching(message.platform, "") else "platform"
         given = brief(message.backend if field == "backend" else message.platform)
-        known = ", ".join(sorted({getattr(entry, field) for entry in FORMATS}))
+        known = ", ".join(sorted({ENSEMBLE, *(getattr(entry, field) for entry in FORMATS)}))
         raise ConfigRefused(field, f"'{given}' is not supported; supported: {known}")
     return message.platform
 

@@ -22,6 +22,8 @@ _NAMES = (
     "open-rest",
     "open-grpc",
     "cold",
+    "ensemble-rest",
+    "ensemble-grpc",
     "memory",
 )
 

@@ -58,20 +58,31 @@ def fraud_score() -> float:
 
 def fraud_json(server: Server) -> RestCall:
     """A JSON call of one row, whose answer was found right; raises WrongAnswer."""
-    body = json_infer(server.signature("fraud"), fraud_rows())
-    call = RestCall("/v2/models/fraud/infer", body)
-    status, _, answer = post(server.http_port, call)
-    if status != 200:
-        raise WrongAnswer(f"{server.name}: fraud by REST: {status} {answer[:300]!r}")
-    _check_score(server, msgspec.json.decode(answer, type=_Answer).outputs[0].data[0], "REST")
-    return call
+    return row_json(server, "fraud", fraud_score())
 
 
 def fraud_grpc(server: Server) -> GrpcCall:
     """A gRPC call of one row, whose answer was found right; raises WrongAnswer."""
-    message = grpc_infer(server.signature("fraud"), fraud_rows())
+    return row_grpc(server, "fraud", fraud_score())
+
+
+def row_json(server: Server, model: str, expected: float) -> RestCall:
+    """`fraud_rows()` to a model whose answer begins with `expected`; raises WrongAnswer."""
+    call = RestCall(f"/v2/models/{model}/infer", json_infer(server.signature(model), fraud_rows()))
+    status, _, answer = post(server.http_port, call)
+    if status != 200:
+        raise WrongAnswer(f"{server.name}: {model} by REST: {status} {answer[:300]!r}")
+    found = msgspec.json.decode(answer, type=_Answer).outputs[0].data[0]
+    _check(server, f"{model} by REST", found, expected)
+    return call
+
+
+def row_grpc(server: Server, model: str, expected: float) -> GrpcCall:
+    """The same over gRPC; raises WrongAnswer."""
+    message = grpc_infer(server.signature(model), fraud_rows())
     answer = _unary(server, message)
-    _check_score(server, float(np.frombuffer(raw_outputs(answer)[0], np.float32)[0]), "gRPC")
+    found = float(np.frombuffer(raw_outputs(answer)[0], np.float32)[0])
+    _check(server, f"{model} by gRPC", found, expected)
     return GrpcCall(message, len(answer) + _PREFIX)
 
 
@@ -104,10 +115,9 @@ def _big(server: Server) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.arange(BIG_BYTES // 4, dtype=np.float32).reshape((1,) * (rank - 1) + (-1,))
 
 
-def _check_score(server: Server, score: float, way: str) -> None:
-    expected = fraud_score()
-    if not abs(score - expected) < 1e-5:
-        raise WrongAnswer(f"{server.name}: fraud by {way}: {score}, the model says {expected}")
+def _check(server: Server, what: str, found: float, expected: float) -> None:
+    if not abs(found - expected) < 1e-5:
+        raise WrongAnswer(f"{server.name}: {what}: {found}, the model says {expected}")
 
 
 def _unary(server: Server, framed: bytes) -> bytes:

@@ -25,6 +25,20 @@ input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1, -1 ] } ]
 output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1, -1 ] } ]
 instance_group [ { count: 1 kind: KIND_CPU } ]
 """
+_CHAIN_CONFIG = """
+platform: "ensemble"
+max_batch_size: 64
+input [ { name: "features" data_type: TYPE_FP32 dims: [ 30 ] } ]
+output [ { name: "score" data_type: TYPE_FP32 dims: [ 1 ] } ]
+ensemble_scheduling { step [
+  { model_name: "first" model_version: -1
+    input_map { key: "INPUT0" value: "features" } output_map { key: "OUTPUT0" value: "one" } },
+  { model_name: "second" model_version: -1
+    input_map { key: "INPUT0" value: "one" } output_map { key: "OUTPUT0" value: "two" } },
+  { model_name: "fraud" model_version: -1
+    input_map { key: "features" value: "two" } output_map { key: "score" value: "score" } }
+] }
+"""
 _INLINE = """
 parameters { key: "gateway.isolation" value: { string_value: "inline" } }
 """
@@ -86,6 +100,14 @@ def write_fraud(folder: Path, name: str, more: str = "") -> None:
     _write(
         folder / name, {"model.onnx": FRAUD_ONNX.read_bytes()}, _FRAUD_CONFIG % (name, "onnxruntime") + more
     )
+
+
+def write_ensemble_repository(folder: Path) -> None:
+    """`chain`: two copies of identity and then fraud; and these three."""
+    for name in ("first", "second"):
+        shutil.copytree(COMMITTED / "identity", folder / name)
+    write_fraud(folder, "fraud")
+    _write(folder / "chain", {}, _CHAIN_CONFIG)
 
 
 def write_many(folder: Path, count: int) -> list[str]:

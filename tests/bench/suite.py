@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, models, servers
+from tests.bench import calls, ensemble, models, servers
 from tests.bench.bodies import GRPC_PATH, Signature, TensorName, fraud_rows, json_infer
 from tests.bench.comparison import Comparison, Sample, Side
 from tests.bench.figures import Measure, Target, percentile
@@ -83,11 +83,18 @@ def comparisons(setting: Setting) -> list[Comparison]:
 def singles(setting: Setting) -> list[Single]:
     """Every row of ours alone."""
     rest_title, grpc_title = ("open loop 10,000 req/s, p99, " + name for name in ("REST", "gRPC"))
-    p99, cold = below(10.0, "ms"), below(40.0, "ms")
+    p99, cold, costs = below(10.0, "ms"), below(40.0, "ms"), at_most(1.5)
     return [
         Single("open-rest", rest_title, p99, lambda: [_open_loop(setting, "rest", rest_title, p99)]),
         Single("open-grpc", grpc_title, p99, lambda: [_open_loop(setting, "grpc", grpc_title, p99)]),
         Single("cold", "first request to a model, p95", cold, lambda: [_cold_starts(setting, cold)]),
+        *(
+            Single(name, title, costs, partial(ensemble.measure, setting, name, title, costs, ask))
+            for name, title, ask in (
+                ("ensemble-rest", "an ensemble of three, p50, REST", ensemble.ask_rest),
+                ("ensemble-grpc", "an ensemble of three, p50, gRPC", ensemble.ask_grpc),
+            )
+        ),
         Single("memory", "the tree at rest, PSS", below(160.0, "MB"), lambda: _memory(setting)),
     ]
 

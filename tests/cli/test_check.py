@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from gateway.cli.check import problems
 from gateway.repository.catalogue import (
     Catalogue,
@@ -8,6 +10,9 @@ from gateway.repository.catalogue import (
     RefusedVersion,
     VersionEntry,
 )
+from gateway.repository.local import scan_all
+from tests.fakes.ensembles import DIAMOND, add_ensemble, config_of
+from tests.fakes.onnx_files import identity
 
 
 def test_one_line_a_fault_and_none_for_what_is_sound() -> None:
@@ -31,3 +36,13 @@ def test_a_label_must_name_a_version_that_is_served() -> None:
     one = VersionEntry(1, "p", "f", "model.onnx", "onnxruntime_onnx", "onnxruntime")
     catalogue = Catalogue({"m": ModelEntry("m", (one,), config)})
     assert list(problems(catalogue)) == ["m: label 'canary' names version 3, which is not served"]
+
+
+def test_an_ensemble_is_checked_against_its_parts(tmp_path: Path) -> None:
+    identity(tmp_path / "double" / "1")
+    add_ensemble(
+        tmp_path, "e", config_of(DIAMOND, ["in TYPE_FP32 [ 2 ]"], ["out TYPE_FP32 [ 2 ]"], max_batch_size=4)
+    )
+    assert list(problems(scan_all([tmp_path]))) == ["e: step 2 (model 'add'): there is no such model"]
+    identity(tmp_path / "add" / "1")
+    assert list(problems(scan_all([tmp_path]))) == []

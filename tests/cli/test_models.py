@@ -5,6 +5,7 @@ from rich.console import Console
 
 from gateway.cli.models import table_of
 from gateway.repository.local import scan
+from tests.fakes.ensembles import DIAMOND, add_ensemble, config_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,3 +41,11 @@ def test_labels_stand_beside_the_versions_they_name(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table_of(scan(tmp_path)))
     assert "1 (stable) 2 (canary, next)" in console.export_text()
+
+
+def test_an_ensemble_tells_what_it_calls(tmp_path: Path) -> None:
+    ends = (["in TYPE_FP32 [ 2 ]"], ["out TYPE_FP32 [ 2 ]"])
+    add_ensemble(tmp_path, "e", config_of(DIAMOND, *ends))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table_of(scan(tmp_path)))
+    assert "calls double, add" in console.export_text()

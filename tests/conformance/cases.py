@@ -307,4 +307,113 @@ FAILURES = (
     ),
 )
 
-CASES = (*DATATYPES, *ANSWERS, *FAILURES)
+# ---- ensembles ------------------------------------------------------------------------------------
+
+_EACH = (int32("A", _A), int32("B", _B))
+_TWO_ROWS = tuple(int32(name, np.repeat(array, 2, axis=0)) for name, array in (("A", _A), ("B", _B)))
+_TWICE_A, _TWICE_B = ((2 * array).astype("<i4") for array in (_A, _B))
+ENSEMBLES = (
+    Case(
+        "an ensemble of three",
+        "twice_of_each",
+        _EACH,
+        answer={"TWICE_A": _TWICE_A.tobytes(), "TWICE_B": _TWICE_B.tobytes()},
+    ),
+    Case(
+        "one output of an ensemble",
+        "twice_of_each",
+        _EACH,
+        outputs=("TWICE_B",),
+        answer={"TWICE_B": _TWICE_B.tobytes()},
+    ),
+    Case(
+        "rows through an ensemble",
+        "twice_of_each",
+        _TWO_ROWS,
+        answer={"TWICE_A": _TWICE_A.tobytes() * 2, "TWICE_B": _TWICE_B.tobytes() * 2},
+    ),
+    Case("an ensemble by version", "echoes", (fp32(1, 2),), version="1", answer={"Y": fp32(1, 2).raw}),
+    Case("an ensemble of an ensemble", "nested", (fp32(1, 2),), answer={"Y": fp32(1, 2).raw}),
+    Case(
+        "an ensemble, large enough for shared memory",
+        "echoes",
+        (fp32(*range(50_000)),),
+        answer={"Y": np.arange(50_000, dtype="<f4").tobytes()},
+    ),
+    Case(
+        "an ensemble of texts",
+        "echoes_of_texts",
+        (texts("X", b"", "grüße €".encode()),),
+        answer={"Y": texts("X", b"", "grüße €".encode()).raw},
+    ),
+    Case(
+        "an ensemble that does not batch and parts that do",
+        "raising",
+        (fp32(1, 2, 3),),
+        answer={"Y": fp32(1, 2, 3).raw},
+    ),
+    Case(
+        "too many rows for an ensemble",
+        "twice_of_each",
+        tuple(int32(name, np.zeros((9, 16))) for name in "AB"),
+        failure=Failure(_INVALID, "batch-size must be 1 to 8 for 'twice_of_each', got 9"),
+    ),
+    Case(
+        "an input of a part only",
+        "twice_of_each",
+        (*_EACH, int32("sum", _A)),
+        failure=Failure(_INVALID, "unexpected inference input 'sum' for model 'twice_of_each'"),
+    ),
+    Case(
+        "an output of a part only",
+        "twice_of_each",
+        _EACH,
+        outputs=("sum",),
+        failure=Failure(_INVALID, "unexpected inference output 'sum' for model 'twice_of_each'"),
+    ),
+    Case(
+        "a part that raises",
+        "raising",
+        (fp32(1, 2, 3, 4),),
+        failure=Failure("MODEL_FAILED", "step 1 (model 'three_only') of ensemble 'raising': "),
+    ),
+    Case(
+        "a value a part cannot take",
+        "looking_up",
+        (numbers("X", "INT64", np.array([[7]], "<i8")),),
+        failure=Failure(_INVALID, "step 1 (model 'table') of ensemble 'looking_up': "),
+    ),
+    Case(
+        "a deadline that passes in a part",
+        "slow",
+        (fp32(1_000_000),),
+        timeout_us=100_000,
+        failure=Failure("DEADLINE_EXCEEDED", "of ensemble 'slow': Request timeout expired"),
+    ),
+    Case(
+        "a part that is broken",
+        "of_a_broken_one",
+        _X,
+        failure=Failure("MODEL_UNAVAILABLE", "step 1 (model 'broken') of ensemble 'of_a_broken_one': "),
+    ),
+    Case(
+        "a part that is not there",
+        "of_none",
+        (fp32(1),),
+        failure=Failure(
+            "MODEL_UNAVAILABLE",
+            "model 'of_none' cannot be served: step 0 (model 'absent'): there is no such model",
+        ),
+    ),
+    Case(
+        "parts that do not fit",
+        "unfit",
+        _X,
+        failure=Failure(
+            "MODEL_UNAVAILABLE",
+            "tensor 'one' is FP32 [-1, -1] as output 'Y' of step 0 (model 'echo_fp32'), and FP64 [-1, -1]",
+        ),
+    ),
+)
+
+CASES = (*DATATYPES, *ANSWERS, *FAILURES, *ENSEMBLES)

@@ -32,6 +32,9 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str,
             return stack.enter_context(gateway(root, "--fronts", "2", environment=environment))
 
         running = {engine: start(engine) for engine in ("native", "grpcio")}
+        for one in running.values():
+            # Its deadline is to pass while it runs, not while it loads: what it looks like is in its file.
+            assert one.ask("/v2/models/busy", timeout_s=30)[0] == 200
         yield running
         for one in running.values():
             assert one.stop() == 0, one.log.read_text()

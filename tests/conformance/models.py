@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onnx import TensorProto
 
+from tests.fakes.ensembles import Row, add_ensemble, config_of
 from tests.fakes.onnx_files import busy, identity, table, three_only
 
 ELEMENTS = {
@@ -53,4 +54,75 @@ def scheduled(root: Path) -> None:
         (root / name / "config.pbtxt").write_text(text)
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled)
+# By name: the steps, the inputs, the outputs and the greatest batch.
+ENSEMBLES: dict[str, tuple[tuple[Row, ...], tuple[str, ...], tuple[str, ...], int]] = {
+    # Sum and difference of sum and difference: twice of each, in three models that meet in one.
+    "twice_of_each": (
+        (
+            ("simple", {"INPUT0": "A", "INPUT1": "B"}, {"OUTPUT0": "sum", "OUTPUT1": "difference"}),
+            ("echo_int32", {"X": "difference"}, {"Y": "echo"}),
+            ("simple/1", {"INPUT0": "sum", "INPUT1": "echo"}, {"OUTPUT0": "TWICE_A", "OUTPUT1": "TWICE_B"}),
+        ),
+        ("A TYPE_INT32 [ 16 ]", "B TYPE_INT32 [ 16 ]"),
+        ("TWICE_A TYPE_INT32 [ 16 ]", "TWICE_B TYPE_INT32 [ 16 ]"),
+        8,
+    ),
+    "echoes": (
+        (
+            ("echo_fp32", {"X": "X"}, {"Y": "one"}),
+            ("echo_fp32", {"X": "one"}, {"Y": "two"}),
+            ("echo_fp32", {"X": "two"}, {"Y": "Y"}),
+        ),
+        ("X TYPE_FP32 [ -1 ]",),
+        ("Y TYPE_FP32 [ -1 ]",),
+        8,
+    ),
+    "echoes_of_texts": (
+        (("echo_bytes", {"X": "X"}, {"Y": "one"}), ("echo_bytes", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_STRING [ -1 ]",),
+        ("Y TYPE_STRING [ -1 ]",),
+        8,
+    ),
+    "nested": (
+        (("echoes", {"X": "X"}, {"Y": "one"}), ("echo_fp32", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_FP32 [ -1 ]",),
+        ("Y TYPE_FP32 [ -1 ]",),
+        8,
+    ),
+    "raising": (
+        (("echo_fp32", {"X": "X"}, {"Y": "one"}), ("three_only", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_FP32 [ -1, -1 ]",),
+        ("Y TYPE_FP32 [ 1, 3 ]",),
+        0,
+    ),
+    "looking_up": (
+        (("echo_int64", {"X": "X"}, {"Y": "one"}), ("table", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_INT64 [ 1 ]",),
+        ("Y TYPE_FP32 [ 1 ]",),
+        8,
+    ),
+    "slow": ((("busy", {"X": "X"}, {"Y": "Y"}),), ("X TYPE_FP32 [ 1, 1 ]",), ("Y TYPE_FP32 [ 1, 1 ]",), 0),
+    "of_a_broken_one": (
+        (("echo_fp32", {"X": "X"}, {"Y": "one"}), ("broken", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_FP32 [ -1 ]",),
+        ("Y TYPE_FP32 [ -1 ]",),
+        8,
+    ),
+    "of_none": ((("absent", {"X": "X"}, {"Y": "Y"}),), ("X TYPE_FP32 [ 1 ]",), ("Y TYPE_FP32 [ 1 ]",), 0),
+    # What echo_fp64 looks like is in its file only: so this is found out when it is loaded.
+    "unfit": (
+        (("echo_fp32", {"X": "X"}, {"Y": "one"}), ("echo_fp64", {"X": "one"}, {"Y": "Y"})),
+        ("X TYPE_FP32 [ -1 ]",),
+        ("Y TYPE_FP64 [ -1 ]",),
+        8,
+    ),
+}
+
+
+def ensembles(root: Path) -> None:
+    """Of the models of `onnx` and `failing`; `of_none` names one that is not there."""
+    for name, (rows, inputs, outputs, most) in ENSEMBLES.items():
+        add_ensemble(root, name, config_of(rows, inputs, outputs, max_batch_size=most))
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles)

@@ -42,7 +42,9 @@ def plain(message: bytes) -> dict[str, object]:
     return told
 
 
-@pytest.mark.parametrize("model", ["echo_fp32", "echo_bytes", "echo_bf16", "simple", "table", "busy"])
+@pytest.mark.parametrize(
+    "model", ["echo_fp32", "echo_bytes", "echo_bf16", "simple", "table", "busy", "twice_of_each", "nested"]
+)
 def test_a_model_is_described_alike(gateways: Mapping[str, Gateway], model: str) -> None:
     status, told = rest(gateways["native"], f"/v2/models/{model}")
     assert (status, told["name"]) == (200, model)
@@ -80,7 +82,7 @@ def test_readiness_agrees(gateways: Mapping[str, Gateway]) -> None:
         ready = pb.ServerReadyResponse.FromString(called(running, "ServerReady", pb.ServerReadyRequest()))
         assert live.live
         assert ready.ready
-        for model, is_ready in (("simple", True), ("absent", False)):
+        for model, is_ready in (("simple", True), ("absent", False), ("nested", True), ("of_none", False)):
             answer = called(running, "ModelReady", pb.ModelReadyRequest(name=model))
             assert pb.ModelReadyResponse.FromString(answer).ready is is_ready
             assert (rest(running, f"/v2/models/{model}/ready")[0] == 200) is is_ready

@@ -26,6 +26,7 @@ from gateway.control.questions import (
 from gateway.core.errors import InvalidInput, Reason
 from gateway.lifecycle import desk
 from gateway.lifecycle.desk import Desk
+from gateway.lifecycle.loads import LoadPart
 from tests.fakes.waiting import until
 
 ENTRIES = tuple(IndexEntry(f"m{number}", 1, "READY") for number in range(5000))
@@ -39,17 +40,23 @@ class FakeLoads:
         self.files = 0
         self.let = asyncio.Semaphore(0)
         self.fails: Exception | None = None
+        self.parts: dict[str, tuple[str, ...]] = {}
 
     def index(self) -> tuple[IndexEntry, ...]:
         return ENTRIES
 
-    async def load(self, asked: LoadModel) -> None:
+    async def load(self, asked: LoadModel, load_part: LoadPart) -> None:
         self.calls.append(f"load {asked.name}")
         self.files += sum(len(file.content) for file in asked.files)
         await self.let.acquire()
         if self.fails:
             raise self.fails
+        for part in self.parts.get(asked.name, ()):
+            await load_part(part)
         self.calls.append(f"loaded {asked.name}")
+
+    def parts_of(self, name: str) -> tuple[str, ...]:
+        return self.parts.get(name, ())
 
     async def unload(self, name: str) -> None:
         self.calls.append(f"unload {name}")
@@ -208,3 +215,24 @@ def test_what_is_open_at_the_end_and_what_comes_later_is_refused() -> None:
     assert {
         number: answer.reason for number, answer in office.answers.items() if isinstance(answer, Refused)
     } == dict.fromkeys((1, 2, 3, 4), Reason.OVERLOADED)
+
+
+def test_the_models_of_an_ensemble_are_loaded_with_it_and_unloaded_where_that_is_asked_for() -> None:
+    async def scenario(office: Office) -> None:
+        office.loads.parts = {"e": ("a", "b")}
+        for _ in range(3):
+            office.loads.let.release()
+        office.ask(1, LoadModel("e"))
+        await until(lambda: office.waiting)
+        office.synchronise()
+        await until(lambda: office.answers)
+        office.ask(2, UnloadModel("e"))
+        await until(lambda: office.waiting)
+        office.synchronise()
+        office.ask(3, UnloadModel("e", unload_dependents=True))
+        await until(lambda: office.waiting)
+        office.synchronise()
+        await until(lambda: len(office.answers) == 3)
+
+    loads = ["load e", "load a", "loaded a", "load b", "loaded b", "loaded e"]
+    assert run(scenario).loads.calls == [*loads, "unload e", "unload e", "unload a", "unload b"]

@@ -15,6 +15,7 @@ from gateway.lifecycle.following import Following
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.repository.settings import RepositorySettings
+from tests.fakes.ensembles import add_ensemble, config_of
 from tests.fakes.waiting import until
 from tests.fakes.worlds import FakeWorker, World
 
@@ -34,15 +35,18 @@ class Repository:
         self.following = Following(settings, RUNTIMES, self.world.lifecycle)
         self.loads = Loads(self.world.lifecycle, self.following)
 
+    async def load_part(self, name: str) -> None:
+        await self.loads.load(LoadModel(name), self.load_part)
+
     def shown(self) -> list[tuple[int, str]]:
         return self.world.fronts.shown("m")
 
     async def load(self, *, fails: str = "", **asked: object) -> None:
         """Loads it; every worker that is made does what it must, or `fails`."""
-        question = LoadModel("m", **asked)  # type: ignore[arg-type]
+        question = LoadModel(**{"name": "m", **asked})  # type: ignore[arg-type]
         made = len(self.world.workers.made)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.loads.load(question))
+            task = group.create_task(self.loads.load(question, self.load_part))
             while not task.done():
                 self._retire()
                 for worker in self.world.workers.made[made:]:
@@ -213,7 +217,7 @@ def test_a_model_of_files_alone_is_gone_when_they_do_not_load(tmp_path: Path, te
 def test_a_model_of_files_alone_is_gone_when_it_is_unloaded(tmp_path: Path, temporary: Path) -> None:
     async def scenario(made: Repository) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(made.loads.load(LoadModel("new", "{}", (FILE,))))
+            group.create_task(made.loads.load(LoadModel("new", "{}", (FILE,)), made.load_part))
             await until(lambda: made.world.workers.made)
             made.newest().loads()
         assert made.world.fronts.shown("new") == [(7, "ready")]
@@ -244,7 +248,7 @@ def test_an_unload_holds_while_the_repository_cannot_be_read(tmp_path: Path, tem
 
 async def _refusal(made: Repository, asked: LoadModel) -> str:
     with pytest.raises(InvalidInput) as caught:
-        await made.loads.load(asked)
+        await made.loads.load(asked, made.load_part)
     return caught.value.text
 
 
@@ -286,5 +290,103 @@ def test_who_runs_code_is_not_configured_by_a_caller(tmp_path: Path, monkeypatch
     async def scenario(made: Repository) -> None:
         text = await _refusal(made, LoadModel("m", "{}"))
         assert text.endswith("'config' and files are not taken for a model of the backend 'onnxruntime'")
+
+    run(tmp_path, scenario)
+
+
+# ---- ensembles ------------------------------------------------------------------------------------
+
+ENDS = (["x TYPE_FP32 [ 2 ]"], ["y TYPE_FP32 [ 2 ]"])
+
+
+def put_ensemble(made: Repository, *models: str, name: str = "e") -> None:
+    rows = [(model, {"x": "x"}, {"y": "y" if index == 0 else model}) for index, model in enumerate(models)]
+    add_ensemble(made.file.parents[2], name, config_of(rows, *ENDS))
+
+
+def states(made: Repository) -> dict[str, tuple[str, str]]:
+    return {one.name: (one.state, one.reason) for one in made.loads.index()}
+
+
+def test_an_ensemble_is_loaded_with_its_models(tmp_path: Path) -> None:
+    async def scenario(made: Repository) -> None:
+        put_ensemble(made, "m")
+        put_ensemble(made, "e", name="outer")
+        await made.load(name="e")
+        assert states(made) == {"e": ("READY", ""), "m": ("READY", "")}
+        await made.following._look()
+        await made.load(name="outer")
+        assert states(made)["outer"] == ("READY", "")
+        assert made.loads.parts_of("outer") == ("e", "m")
+        assert made.loads.parts_of("m") == ()
+        await made.loads.unload("m")
+        assert states(made) == {
+            "m": ("UNAVAILABLE", "unloaded"),
+            "e": ("UNAVAILABLE", "step 0 (model 'm'): unloaded"),
+            "outer": ("UNAVAILABLE", "step 0 (model 'e'): step 0 (model 'm'): unloaded"),
+        }
+        await made.load(name="outer")
+        assert states(made)["m"] == states(made)["outer"] == ("READY", "")
+        await made.loads.unload("e")
+        assert states(made)["e"] == ("UNAVAILABLE", "unloaded")
+        assert states(made)["m"] == ("READY", "")
+
+    run(tmp_path, scenario)
+
+
+def test_an_ensemble_whose_model_does_not_load_is_not_loaded(tmp_path: Path) -> None:
+    async def scenario(made: Repository) -> None:
+        put_ensemble(made, "m")
+        text = await refused(made, name="e", fails="no good")
+        assert text == "load failed for model 'e': load failed for model 'm': version 1: no good"
+        put_ensemble(made, "m", "none", name="f")
+        text = await refused(made, name="f")
+        assert text == "load failed for model 'f': step 1 (model 'none'): there is no such model"
+
+    run(tmp_path, scenario)
+
+
+def test_a_caller_may_write_an_ensemble_of_models_that_are_there(tmp_path: Path) -> None:
+    async def scenario(made: Repository) -> None:
+        put_ensemble(made, "m", name="e")
+        tensor = {"data_type": "TYPE_FP32", "dims": [2]}
+        config = {
+            "platform": "ensemble",
+            "input": [{"name": "a", **tensor}],
+            "output": [{"name": "b", **tensor}],
+            "ensemble_scheduling": {
+                "step": [
+                    {
+                        "model_name": "m",
+                        "model_version": -1,
+                        "input_map": {"x": "a"},
+                        "output_map": {"y": "b"},
+                    }
+                ]
+            },
+        }
+        await made.load(name="e", config=json.dumps(config))
+        (view,) = made.world.fronts.world["e"].versions
+        assert view.spec is not None
+        assert [one.name for one in view.spec.inputs] == ["a"]
+        config["ensemble_scheduling"]["step"][0]["model_name"] = "e"  # type: ignore[index]
+        assert "'e' is the ensemble itself" in await refused(made, name="e", config=json.dumps(config))
+
+    run(tmp_path, scenario)
+
+
+def test_models_that_wait_for_each_other_are_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.lifecycle.loads.PATIENCE_S", 0.01)
+
+    async def scenario(made: Repository) -> None:
+        put_ensemble(made, "m")
+
+        async def never(name: str) -> None:
+            await asyncio.Event().wait()
+
+        with pytest.raises(InvalidInput, match="its models were not ready within"):
+            await made.loads.load(LoadModel("e"), never)
 
     run(tmp_path, scenario)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from gateway.control.messages import ModelView
 from gateway.control.views import unshared
 from gateway.lifecycle.manager import LifecycleStatistics
+from gateway.lifecycle.offers import Offer
+from tests.fakes.ensembles import DIAMOND, Row, graph_of
 from tests.fakes.worlds import World, catalogue, offer
 
 
@@ -128,6 +130,57 @@ def test_ten_thousand_models_are_one_publication() -> None:
     world.lifecycle.reconcile(catalogue(*(offer(f"m{number}") for number in range(10_000))))
     assert len(world.fronts.published) == 1
     assert len(world.fronts.world) == 10_000
+
+
+def ensemble(name: str = "e", fingerprint: str = "a", rows: tuple[Row, ...] = DIAMOND) -> Offer:
+    one = msgspec.structs.replace(offer(name, fingerprint=fingerprint), ensemble=graph_of(rows))
+    return msgspec.structs.replace(one, max_batch_known=True, runtime="", path="")
+
+
+def test_an_ensemble_is_ready_and_never_loaded() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(ensemble()))
+    world.lifecycle.on_activate(ensemble().key, 5.0)
+    (view,) = world.fronts.world["e"].versions
+    assert (view.state, view.ensemble, view.spec) == ("ready", graph_of(DIAMOND), ensemble().spec)
+    assert world.workers.made == []
+    assert world.lifecycle.states() == {("e", 1): "ready"}
+    world.lifecycle.check()
+
+
+def test_an_ensemble_that_is_written_anew_is_told_at_once() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(ensemble()))
+    world.lifecycle.reconcile(catalogue(ensemble(fingerprint="b", rows=DIAMOND[:1])))
+    assert world.fronts.world["e"].versions[0].ensemble == graph_of(DIAMOND[:1])
+
+
+def test_an_ensemble_goes_on_when_a_part_of_it_becomes_faulty_and_one_that_never_was_sound_does_not() -> None:
+    world = World()
+    broken = {"e": "step 0 (model 'double'): config.pbtxt: a typing error", "f": "step 0: none"}
+    world.lifecycle.reconcile(catalogue(offer(), ensemble()))
+    for _ in range(2):
+        world.lifecycle.reconcile(catalogue(offer(), broken=broken))
+    assert world.fronts.shown("e") == [(1, "ready")]
+    assert world.fronts.world["f"] == ModelView("f", (), "step 0: none")
+
+
+def test_an_ensemble_that_is_removed_is_gone() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer(), ensemble()))
+    world.lifecycle.reconcile(catalogue(offer()))
+    assert world.fronts.shown("e") == []
+    world.lifecycle.check()
+
+
+def test_a_model_becomes_an_ensemble_and_a_model_again() -> None:
+    world = World()
+    for one, state in ((offer("e"), "absent"), (ensemble(fingerprint="b"), "ready"), (offer("e"), "absent")):
+        world.lifecycle.reconcile(catalogue(one))
+        assert world.fronts.shown("e") == [(1, state)]
+        world.lifecycle.check()
+    world.lifecycle.on_activate(offer("e").key, 5.0)
+    assert len(world.workers.made) == 1
 
 
 # ---- on somebody's word ------------------------------------------------------------------------------

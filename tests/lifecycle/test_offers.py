@@ -18,6 +18,7 @@ from gateway.repository.catalogue import (
     VersionEntry,
 )
 from gateway.workers.messages import Load
+from tests.fakes.ensembles import DIAMOND, Row, graph_of
 
 X = TensorSpec("x", DType.FP32, (2,))
 Y = TensorSpec("y", DType.FP32, (1,))
@@ -126,3 +127,21 @@ def test_an_inline_model_s_load_is_complete_and_others_have_none() -> None:
     assert load.spec == inline
     assert load.max_batch_known
     assert inline_load(OFFER, OFFER.spec) == b""
+
+
+def ensemble_entry(*rows: Row, version: int = 3) -> ModelEntry:
+    config = PartialConfig(platform="ensemble", inputs=(X,), outputs=(Y,), ensemble=graph_of(rows))
+    return ModelEntry(
+        "e", (VersionEntry(version, "/r/e/3", "stamp", "", "ensemble", ""),), ConfigFile("c", config)
+    )
+
+
+def test_an_ensemble_is_offered_without_an_engine() -> None:
+    prints = set()
+    for rows in (DIAMOND, DIAMOND[:1], DIAMOND):
+        found = catalogue_of(Catalogue({"e": ensemble_entry(*rows)}), {}, 16)
+        one = found.offers[ModelKey("e", 3)]
+        assert (one.ensemble, one.runtime) == (graph_of(rows), "")
+        assert known_spec(one) == one.spec
+        prints.add(one.fingerprint)
+    assert len(prints) == 2

@@ -9,6 +9,7 @@ from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from tests.fakes.ensembles import DIAMOND, graph_of
 from tests.fakes.links import FakeEvents
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import doubling_spec
@@ -133,3 +134,24 @@ def test_how_requests_wait_is_known_before_the_signature_is() -> None:
     models = catalogue(ModelView("m", versions))
     found = [slot.batching for slot in models.slots()]
     assert found == [BatchPolicy(), BatchPolicy(queue_policy=QueuePolicy(max_queue_size=5)), known.batching]
+
+
+@pytest.mark.parametrize(
+    ("ensembles", "latest", "successor"),
+    [((True, True), 2, None), ((False, True), 2, None), ((True, False), 1, 2)],
+)
+def test_an_ensemble_can_answer_at_once(
+    ensembles: tuple[bool, ...], latest: int, successor: int | None
+) -> None:
+    versions = tuple(
+        VersionView(number + 1, "ready", doubling_spec(), ensemble=graph_of(DIAMOND))
+        if is_ensemble
+        else VersionView(number + 1, "absent", doubling_spec())
+        for number, is_ensemble in enumerate(ensembles)
+    )
+    models = catalogue(ModelView("m", versions))
+    found = models.route(("m", 0))
+    assert found is not None
+    assert found.key.version == latest
+    assert (found.successor.key.version if found.successor else None) == successor
+    assert found.spec is not None

@@ -1,6 +1,7 @@
 """The pipeline with its instances, over fake links: from a snapshot to answers, cold and warm."""
 
 from math import inf
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from gateway.control.messages import (
     VersionState,
     VersionView,
 )
+from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, InvalidInput, ModelNotFound, Reason
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec, QueuePolicy
@@ -26,6 +28,7 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from tests.fakes.ensembles import graph_of
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import CountedLease, doubling_spec, row_request
@@ -400,6 +403,179 @@ def test_the_time_to_load_is_not_the_queues(policy: BatchPolicy | None, reasons:
     if link.sent:
         link.double()
     assert world.reasons() == reasons
+
+
+# ---- ensembles ------------------------------------------------------------------------------------
+
+TWICE = graph_of([("double", {"x": "x"}, {"y": "t"}), ("double", {"x": "t"}, {"y": "y"})])
+
+
+def with_ensemble(
+    world: World, state: VersionState = "absent", *, spec: bool = True, graph: EnsembleGraph = TWICE
+) -> None:
+    """`double`, and `twice`, an ensemble of it."""
+    world.world(state, spec=spec)
+    whole = msgspec.structs.replace(doubling_spec(max_batch_size=4), name="twice", platform="ensemble")
+    view = VersionView(1, "ready", whole, ensemble=graph)
+    world.steps += 1
+    world.instances.apply(Snapshot(world.steps, (ModelView("twice", (view,)),)))
+
+
+def to_twice(value: float, **more: Any) -> InferRequest:
+    return msgspec.structs.replace(row_request(value, **more), model="twice")
+
+
+def settle(world: World, link: FakeLink) -> None:
+    """Answers until nothing is asked any more."""
+    world.loop.turn()
+    while link.sent:
+        link.double()
+        world.loop.turn()
+
+
+@pytest.mark.parametrize("spec", [True, False])
+def test_an_ensemble_wakes_its_parts_and_leaves_a_record_like_any_model(*, spec: bool) -> None:
+    world = World()
+    with_ensemble(world, spec=spec)
+    world.ask(request=to_twice(1.0))
+    assert world.told == [Activate(KEY, 30.0)]
+    world.world("ready")
+    settle(world, world.attach())
+    (answer,) = world.got
+    assert isinstance(answer, InferResponse)
+    assert (answer.model, answer.version) == ("twice", 1)
+    assert np.frombuffer(answer.outputs[0].data, "<f4")[0] == 4.0
+    assert [(record.model, record.protocol, record.reason) for record in world.records] == [
+        ("double", "ensemble", None),
+        ("double", "ensemble", None),
+        ("twice", "rest", None),
+    ]
+    assert world.records[-1].is_cold
+    assert (world.records[-1].rows, world.records[-1].batch_rows) == (1, 1)
+    world.pipeline.sweep(world.clock.now)
+    assert world.pipeline.is_idle
+
+
+def test_steps_and_other_callers_share_a_batch() -> None:
+    world = World()
+    with_ensemble(world, "ready")
+    link = world.attach()
+    world.pipeline.infer(to_twice(1.0), world.got.append)
+    world.pipeline.infer(to_twice(2.0, rows=2), world.got.append)
+    world.pipeline.infer(row_request(3.0), world.got.append)
+    world.loop.turn()
+    assert [batch.rows for batch in link.sent] == [4]
+    settle(world, link)
+    assert world.reasons() == ["OK"] * 7
+    firsts = [np.frombuffer(one.outputs[0].data, "<f4")[0] for one in world.got]  # type: ignore[union-attr]
+    assert sorted(firsts) == [4.0, 6.0, 8.0]
+
+
+def test_a_step_runs_again_when_its_worker_dies() -> None:
+    world = World()
+    with_ensemble(world, "ready")
+    first = world.attach(1)
+    world.ask(request=to_twice(1.0))
+    first.double()
+    world.loop.turn()
+    first.die()
+    settle(world, world.attach(2))
+    assert world.reasons()[-1] == "OK"
+
+
+def test_the_deadline_of_an_ensemble_is_that_of_its_steps() -> None:
+    world = World()
+    with_ensemble(world, "ready")
+    world.attach()
+    lease = CountedLease()
+    world.ask(request=to_twice(1.0, deadline=world.clock.now + 0.5, lease=lease))
+    world.clock.now += 0.6
+    world.pipeline.sweep(world.clock.now)
+    assert world.reasons() == ["DEADLINE_EXCEEDED"] * 2
+    assert "step 0 (model 'double') of ensemble 'twice'" in str(world.got[0])
+
+
+def test_the_deadline_holds_while_a_part_s_signature_is_waited_for() -> None:
+    world = World()
+    with_ensemble(world, spec=False)
+    world.ask(request=to_twice(1.0, deadline=world.clock.now + 0.5))
+    world.clock.now += 0.6
+    world.pipeline.sweep(world.clock.now)
+    assert world.reasons() == ["DEADLINE_EXCEEDED"]
+    assert world.pipeline.is_idle
+
+
+def test_a_cancelled_ensemble_gives_its_place_and_its_memory_back() -> None:
+    world = World()
+    with_ensemble(world, "absent")
+    lease = CountedLease()
+    ticket = world.pipeline.infer(to_twice(1.0, lease=lease), world.got.append)
+    assert ticket is not None
+    assert lease.holds == 2
+    ticket.cancel()
+    assert lease.holds == 0
+    assert world.reasons() == ["CANCELLED"] * 2
+
+
+def test_an_ensemble_that_fails_at_once_has_no_ticket() -> None:
+    world = World()
+    with_ensemble(world, "failed")
+    lease = CountedLease()
+    assert world.pipeline.infer(to_twice(1.0, lease=lease), world.got.append) is None
+    assert lease.holds == 0
+    assert world.reasons() == ["MODEL_UNAVAILABLE"] * 2
+    assert world.records[-1].model == "twice"
+
+
+def test_an_ensemble_is_described_without_its_parts_and_ready_with_them() -> None:
+    world = World()
+    with_ensemble(world, "absent", spec=False)
+    told: list[ModelDescription | GatewayError] = []
+    world.pipeline.describe("twice", 0, told.append)
+    (description,) = told
+    assert isinstance(description, ModelDescription)
+    assert description.spec.platform == "ensemble"
+    assert world.told == []
+    assert world.pipeline.is_model_ready("twice", 0)
+    world.world("failed")
+    assert not world.pipeline.is_model_ready("twice", 0)
+    world.instances.apply(Snapshot(9, (), ("double",)))
+    assert not world.pipeline.is_model_ready("twice", 0)
+    world.ask(request=to_twice(1.0))
+    assert world.reasons()[-1] == "MODEL_UNAVAILABLE", "and not NOT_FOUND: it is the ensemble that is asked"
+
+
+def test_an_ensemble_that_is_written_anew_is_run_as_it_is_now() -> None:
+    world = World()
+    with_ensemble(world, "ready")
+    link = world.attach()
+    once = graph_of([("double", {"x": "x"}, {"y": "y"})])
+    for graph, expected in ((TWICE, 4.0), (once, 2.0)):
+        with_ensemble(world, "ready", graph=graph)
+        world.ask(request=to_twice(1.0))
+        settle(world, link)
+        answer = world.got.pop()
+        assert isinstance(answer, InferResponse)
+        assert np.frombuffer(answer.outputs[0].data, "<f4")[0] == expected
+
+
+def test_an_ensemble_of_an_ensemble() -> None:
+    world = World()
+    with_ensemble(world, "ready")
+    whole = msgspec.structs.replace(doubling_spec(max_batch_size=4), name="eight")
+    nested = graph_of([("twice", {"x": "x"}, {"y": "t"}), ("double", {"x": "t"}, {"y": "y"})])
+    view = VersionView(1, "ready", whole, ensemble=nested)
+    world.instances.apply(Snapshot(7, (ModelView("eight", (view,)),)))
+    link = world.attach()
+    assert world.pipeline.is_model_ready("eight", 0)
+    world.ask(request=msgspec.structs.replace(row_request(1.0), model="eight"))
+    settle(world, link)
+    (answer,) = world.got
+    assert isinstance(answer, InferResponse)
+    assert np.frombuffer(answer.outputs[0].data, "<f4")[0] == 8.0
+    assert [record.model for record in world.records] == ["double", "double", "twice", "double", "eight"]
+    world.ask(request=msgspec.structs.replace(row_request(1.0, width=3), model="eight"))
+    assert world.reasons()[-1] == "INVALID_INPUT"
 
 
 # ---- unloaded, and loaded anew -----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from gateway.repository.catalogue import Catalogue, ModelEntry, Override, Partia
 from gateway.repository.formats import FORMATS
 from gateway.repository.local import RepositoryUnreachable, scan, scan_all, scan_one
 from gateway.repository.versions import parse_folder
+from tests.fakes.ensembles import DIAMOND, add_ensemble, config_of
 
 MODEL = b"not a real one: the scan never opens it"
 NO_FILE = f"there is no {' or '.join(repr(known.file_name) for known in FORMATS)} in it"
@@ -480,6 +481,36 @@ def test_any_model_folder_names(names: set[str]) -> None:
     visible = {name for name in names if not name.startswith(".")}
     assert len(catalogue.entries) + len(catalogue.ignored) == len(visible)
     assert all(check_name(name) in visible for name in catalogue.entries)
+
+
+# ---- ensembles ------------------------------------------------------------------------------------
+
+
+ENDS = (["in TYPE_FP32 [ 2 ]"], ["out TYPE_FP32 [ 2 ]"])
+
+
+def test_an_ensemble_needs_a_version_folder_and_no_file(root: Path) -> None:
+    put(root, "double", 1)
+    put(root, "add", 1)
+    (root / "e").mkdir()
+    (root / "e" / "config.pbtxt").write_text(config_of(DIAMOND, *ENDS))
+    assert "no version folder" in scan_all([root]).entries["e"].broken
+    (root / "e" / "3").mkdir()
+    entry = scan_all([root]).entries["e"]
+    assert not entry.broken
+    assert [(one.version, one.runtime_file, one.platform) for one in entry.versions] == [(3, "", "ensemble")]
+    (root / "e" / "3" / ".gitkeep").touch()
+    assert numbers(scan_all([root]).entries["e"]) == (3,)
+
+
+def test_an_ensemble_s_parts_may_stand_in_another_repository(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    put(other, "double", 1)
+    add_ensemble(root, "e", config_of(DIAMOND, *ENDS))
+    (entry,) = [one for one in scan_all([root, other]).entries.values() if one.name == "e"]
+    assert entry.broken == "step 2 (model 'add'): there is no such model"
+    put(other, "add", 1)
+    assert numbers(scan_all([root, other]).entries["e"]) == (1,)
 
 
 # ---- overrides, and one model ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from gateway.generated import model_config_pb2 as pb
 from gateway.repository.catalogue import ConfigFile, ModelEntry, VersionEntry, to_spec
 from gateway.repository.normalised import completed
 from gateway.repository.pbtxt import parse
+from tests.fakes.ensembles import DIAMOND, config_of
 
 X = TensorSpec("X", DType.FP32, (4,))
 SCALAR = TensorSpec("S", DType.BYTES, (1,), ())
@@ -96,3 +97,15 @@ def test_the_preferred_size_of_a_batcher_that_names_none_is_the_largest() -> Non
 def test_an_engine_of_somebody_else_has_a_file_of_its_own() -> None:
     other = ModelSpec("m", 1, "", "lab", (X,), (X,))
     assert completed(b"", other).default_model_filename == ""
+
+
+def test_an_ensemble_has_no_instances_and_no_file() -> None:
+    text = config_of(DIAMOND, ["in TYPE_FP32 [ 2 ]"], ["out TYPE_FP32 [ 2 ]"], max_batch_size=4)
+    config = parse(text.encode(), "m")
+    entry = ModelEntry("m", (VersionEntry(1, "p", "f", "", "ensemble", ""),), ConfigFile("c", config))
+    told = completed(config.written, to_spec(entry, 1).spec)
+    written = text_format.Parse(text, pb.ModelConfig())
+    assert told.ensemble_scheduling == written.ensemble_scheduling
+    assert (told.name, told.platform, told.backend, told.default_model_filename) == ("m", "ensemble", "", "")
+    assert not told.instance_group
+    assert not told.HasField("dynamic_batching")

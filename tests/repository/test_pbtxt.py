@@ -17,6 +17,7 @@ from gateway.repository.catalogue import PartialConfig
 from gateway.repository.pbtxt import parse
 from gateway.repository.refusal import ConfigRefused
 from gateway.repository.versions import All, Latest, Specific
+from tests.fakes.ensembles import DIAMOND, config_of
 
 X = 'input { name: "x" data_type: TYPE_FP32 dims: [ 4 ] }'
 ALONE = BatchPolicy(enabled=False)
@@ -159,8 +160,8 @@ BAD = {
     "{": "line 1, column 1: ",
     "[type.googleapis.com/inference.ModelConfig] { }": "line 1, column ",
     "name: 'other'": "name: 'other' is not the name of the folder, 'm'",
-    "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: onnxruntime_onnx",
-    "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: onnxruntime, python, pytorch",
+    "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: ensemble, onn",
+    "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: ensemble, onnxruntime, python, py",
     "platform: 'onnxruntime_onnx' backend: 'python'": "backend: 'python' is not supported",
     "platform: 'x' backend: 'y'": "platform: 'x' is not supported",
     "runtime: 'x'": "runtime: is not supported",
@@ -207,7 +208,11 @@ BAD = {
     ),
     "dynamic_batching { } sequence_batching { }": "line 1, column ",
     "sequence_batching { }": "sequence_batching: is not supported",
-    "ensemble_scheduling { }": "ensemble_scheduling: is not supported",
+    "ensemble_scheduling { }": "input: must be given for an ensemble",
+    "ensemble_scheduling { max_inflight_requests: 1 }": "ensemble_scheduling.max_inflight_requests: is not",
+    "ensemble_scheduling { step { model_namespace: 'n' } }": (
+        "ensemble_scheduling.step[0].model_namespace: is not supported"
+    ),
     "optimization { graph { level: 3 } }": "optimization.graph.level: 3 is not in -1..2",
     "optimization { graph { } } parameters { key: 'level' value { string_value: '1' } }": (
         "optimization.graph.level: 0 contradicts parameters['level'] 1"
@@ -289,7 +294,11 @@ def test_every_field_of_the_protocol_is_honoured_or_refused_by_name() -> None:
     descriptor = model_config_pb2.ModelConfig.DESCRIPTOR
     honoured = pbtxt._HONOURED
     outer = descriptor.file.message_types_by_name
-    inner = outer["ModelOptimizationPolicy"].nested_types_by_name
+    inner = {
+        name: message
+        for outside in ("ModelOptimizationPolicy", "ModelEnsembling")
+        for name, message in outer[outside].nested_types_by_name.items()
+    }
     messages = [outer.get(name) or inner[name] for name in honoured]
     for message in messages:
         assert honoured[message.name] <= {field.name for field in message.fields}
@@ -303,7 +312,6 @@ FIELD_VALUES = {
     "batch_input": "batch_input { }",
     "batch_output": "batch_output { }",
     "sequence_batching": "sequence_batching { }",
-    "ensemble_scheduling": "ensemble_scheduling { }",
     "cc_model_filenames": "cc_model_filenames { key: 'a' value: 'b' }",
     "metric_tags": "metric_tags { key: 'a' value: 'b' }",
     "model_operations": "model_operations { op_library_filename: 'x' }",
@@ -314,6 +322,15 @@ FIELD_VALUES = {
 
 def refusal_of_field(name: str) -> str:
     return refusal(FIELD_VALUES[name])
+
+
+def test_an_ensemble_has_neither_engine_nor_options() -> None:
+    text = config_of(DIAMOND, ["in TYPE_FP32 [ 2 ]"], ["out TYPE_FP32 [ 2 ]"], max_batch_size=4)
+    parsed = config(text.replace("platform:", "backend:"))
+    assert (parsed.platform, parsed.backend, parsed.options) == ("ensemble", "", {})
+    assert parsed.ensemble is not None
+    assert [step.model for step in parsed.ensemble.steps] == [row[0] for row in DIAMOND]
+    assert (parsed.max_batch_size, parsed.inputs) == (4, (TensorSpec("in", DType.FP32, (2,)),))
 
 
 def test_bytes_that_are_no_text() -> None:
