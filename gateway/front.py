@@ -208,7 +208,10 @@ class Front:
         )
 
     def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
-        return ModelQueue(spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events)
+        executions = self._counters.executions(spec.name, spec.version)
+        return ModelQueue(
+            spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events, executions
+        )
 
     def _sink(self) -> Callable[[RequestRecord], None]:
         if not self._config.telemetry.access_log:

@@ -8,6 +8,7 @@ from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.executions import Executions
 from tests.fakes.links import FakeEvents
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import doubling_spec
@@ -29,8 +30,15 @@ def catalogue(*views: ModelView) -> Catalogue:
 
 def heat(slot: VersionSlot) -> None:
     clock = FakeClock()
+    executions = Executions("double", 1, clock)
     slot.queue = slot.hot = ModelQueue(
-        doubling_spec(), SchedulingSettings(), FakeLoop(clock), clock, PoisonList(1.0), FakeEvents()
+        doubling_spec(),
+        SchedulingSettings(),
+        FakeLoop(clock),
+        clock,
+        PoisonList(1.0),
+        FakeEvents(),
+        executions,
     )
 
 

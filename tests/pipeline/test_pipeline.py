@@ -26,6 +26,7 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.executions import Executions
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import CountedLease, doubling_spec, row_request
@@ -51,7 +52,8 @@ class World:
         self.got: list[InferResponse | GatewayError] = []
 
     def make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
-        return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events)
+        executions = Executions(spec.name, spec.version, self.clock)
+        return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events, executions)
 
     def world(self, *states: VersionState, spec: bool = True, reason: str = "", broken: str = "") -> None:
         self.steps += 1
