@@ -12,6 +12,16 @@ from tests.fakes.onnx_files import identity
 from tests.fakes.waiting import until_blocking
 
 SETTINGS = {"GATEWAY_FRONTENDS__COMPAT": "triton", "GATEWAY_TELEMETRY__METRICS_COMPAT": "triton"}
+# In Triton's order.
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
 REQUEST = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
 
 
@@ -21,13 +31,13 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         told = running.ask("/v2")[1]
         assert (told["name"], told["extensions"]) == (
             "triton",
-            ["classification", "model_configuration", "binary_tensor_data", "parameters"],
+            list(EXTENSIONS),
         )
         with grpc.insecure_channel(running.grpc) as channel:
             ask = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
             answer = pb.ServerMetadataResponse.FromString(ask(b"", timeout=10))
         assert answer.name == "triton"
-        assert list(answer.extensions) == ["classification", "model_configuration", "parameters"]
+        assert list(answer.extensions) == [name for name in EXTENSIONS if name != "binary_tensor_data"]
         assert running.infer("echo", REQUEST)[0] == 200
         assert running.infer("echo", {"inputs": []})[0] == 400
         model = 'model="echo",version="1"'
@@ -37,3 +47,6 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         )
         assert running.page()[f"nv_inference_request_success{{{model}}}"] == 1
         assert running.page()[f"nv_inference_compute_infer_duration_us{{{model}}}"] > 0
+        assert running.page()[f"nv_inference_count{{{model}}}"] == 1
+        assert running.page()[f"nv_inference_exec_count{{{model}}}"] == 1
+        assert running.page()[f"nv_inference_compute_input_duration_us{{{model}}}"] > 0

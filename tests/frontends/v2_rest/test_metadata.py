@@ -13,7 +13,13 @@ def test_server():
     assert json.loads(server_metadata("gw", "1.2")) == {
         "name": "gw",
         "version": "1.2",
-        "extensions": ["classification", "model_configuration", "binary_tensor_data", "parameters"],
+        "extensions": [
+            "classification",
+            "model_configuration",
+            "binary_tensor_data",
+            "parameters",
+            "statistics",
+        ],
     }
 
 
