@@ -54,6 +54,7 @@ from gateway.scheduling.queue import ModelQueue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.series import FrontReport, Gauges, QueueDepth
+from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
 from gateway.workers.arena import Arena
@@ -107,6 +108,11 @@ class Front:
             "http": self._make_listener(),
             "grpc": self._make_grpc_listener(),
         }
+        self._busy_poll: BusyPoll | None = None
+        if spin_us := config.wire.busy_poll_us:
+            self._busy_poll = BusyPoll(
+                self._loop, monotonic_s, spin_us * 1e-6, lambda: self._counters.finished
+            )
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -237,6 +243,8 @@ class Front:
     # ---- time -----------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
+        if self._busy_poll is not None:
+            self._busy_poll.look()
         if not self._pipeline.is_idle:
             self._pipeline.sweep(monotonic_s())
         if len(self._asks):

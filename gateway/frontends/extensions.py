@@ -1,7 +1,10 @@
-"""The names of the protocol's extensions, in the order in which Triton tells them."""
+"""The names under which V2's extensions are advertised, and their order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+# As Triton lists them; a client that compares lists finds ours a part of that.
 _ORDER = (
     "classification",
     "sequence",
@@ -19,6 +22,6 @@ _ORDER = (
 )
 
 
-def in_order(*groups: tuple[str, ...]) -> tuple[str, ...]:
-    """All names of `groups`; a name that Triton does not know is an error of whoever wrote it."""
-    return tuple(sorted({name for group in groups for name in group}, key=_ORDER.index))
+def in_order(extensions: Iterable[str]) -> list[str]:
+    """`extensions` in Triton's order; raises ValueError for a name that Triton does not have."""
+    return sorted(extensions, key=_ORDER.index)

@@ -101,9 +101,11 @@ class Counters:
         self._tallies: dict[Labels, _Tally] = {}
         self._changed: set[Labels] = set()
         self._executions: dict[Model, Executions] = {}
+        self.finished = 0  # requests, whatever became of them
 
     def record(self, record: RequestRecord) -> None:
         """Counts one finished request."""
+        self.finished += 1
         labels = (record.model, record.version, record.protocol)
         tally = self._tallies.get(labels)
         if tally is None:

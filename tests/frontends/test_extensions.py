@@ -1,18 +1,25 @@
-from __future__ import annotations
+"""Extensions are told in the order that clients know."""
 
 import pytest
 
 from gateway.frontends.extensions import in_order
 
 
-def test_groups_are_told_in_one_order():
-    assert in_order(("statistics", "classification"), ("model_repository",), ("statistics",)) == (
+def test_in_tritons_order() -> None:
+    told = in_order((
+        "parameters",
+        "model_repository(unload_dependents)",
         "classification",
         "model_repository",
-        "statistics",
-    )
+    ))
+    assert told == [
+        "classification",
+        "model_repository",
+        "model_repository(unload_dependents)",
+        "parameters",
+    ]
 
 
-def test_a_name_that_nobody_knows_is_an_error():
-    with pytest.raises(ValueError, match="not in tuple"):
-        in_order(("telepathy",))
+def test_an_unknown_name_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="index"):
+        in_order(("made_up",))

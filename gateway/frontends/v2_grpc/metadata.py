@@ -19,7 +19,7 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
-# Exactly those that work over gRPC; the binary tensor extension is REST's.
+# Exactly those that always work over gRPC; the binary tensor extension is REST's.
 EXTENSIONS = ("classification", "model_configuration", "parameters", "statistics")
 
 _M = TypeVar("_M", bound=Message)
@@ -37,7 +37,7 @@ class Metadata:
     ) -> None:
         self._service = service
         self._about = pb.ServerMetadataResponse(
-            name=server_name, version=server_version, extensions=in_order(EXTENSIONS, extensions)
+            name=server_name, version=server_version, extensions=in_order(EXTENSIONS + extensions)
         ).SerializeToString()
 
     def server_live(self, message: bytes, exchange: Exchange) -> None:
