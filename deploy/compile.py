@@ -47,6 +47,7 @@ HOT = (
     "gateway/scheduling/slot.py",
     "gateway/scheduling/splitting.py",
     "gateway/telemetry/counters.py",
+    "gateway/telemetry/executions.py",
     "gateway/workers/channel.py",
     "gateway/workers/execution.py",
     "gateway/workers/frames.py",

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -33,6 +34,7 @@ from gateway.lifecycle.offers import RUNTIMES
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
 from gateway.telemetry.series import FrontReport
+from gateway.telemetry.statistics import statistics
 from gateway.wire.listener import Listener
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of
@@ -117,7 +119,7 @@ class Controller:
         self.lifecycle = Lifecycle(means, self.fronts)
         self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
         self._loads = Loads(self.lifecycle, self._following)
-        self._desk = Desk(self._loads, self.fronts.sync)
+        self._desk = Desk(self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged))
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)

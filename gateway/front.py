@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,12 +47,13 @@ from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
 from gateway.pipeline.instances import Instances
 from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.statistics import ask_statistics
 from gateway.runtimes.contract import LoadError
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
-from gateway.telemetry.series import Gauges, QueueDepth
+from gateway.telemetry.series import FrontReport, Gauges, QueueDepth
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
@@ -90,8 +92,15 @@ class Front:
         self._poison = PoisonList(scheduling.poison_memory_s)
         self._catalogue = Catalogue(scheduling.max_cold_waiters, scheduling.cold_wait_s)
         self._instances = Instances(self._catalogue, self._make_queue, monotonic_s, self._tell)
-        self._pipeline = Pipeline(self._catalogue, scheduling, monotonic_s, self._sink(), self._tell)
         self._asks = Asks(channel.send, monotonic_s)
+        self._pipeline = Pipeline(
+            self._catalogue,
+            scheduling,
+            monotonic_s,
+            self._sink(),
+            self._tell,
+            partial(ask_statistics, self._asks),
+        )
         control = Repository(self._asks) if config.server.insecure_dev else NoControl()
         self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control)
         self._context = server_context(config.tls) if config.tls is not None else None
@@ -164,6 +173,7 @@ class Front:
             case Drain():
                 self.stop(message.timeout_s)
             case Sync():
+                self._hand_over(self._counters.reports())
                 self._tell(Synced(message.number))
             case Answered():
                 self._asks.on_answer(message, fds)
@@ -214,7 +224,10 @@ class Front:
         )
 
     def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
-        return ModelQueue(spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events)
+        executions = self._counters.executions(spec.name, spec.version)
+        return ModelQueue(
+            spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events, executions
+        )
 
     def _sink(self) -> Callable[[RequestRecord], None]:
         if not self._config.telemetry.access_log:
@@ -247,7 +260,10 @@ class Front:
         self._loop.call_later(self._config.telemetry.flush_s, self._flush)
 
     def _hand_over_counters(self) -> None:
-        for report in self._counters.reports(self._gauges()):
+        self._hand_over(self._counters.reports(self._gauges()))
+
+    def _hand_over(self, reports: list[FrontReport]) -> None:
+        for report in reports:
             self._tell(Counters(msgspec.msgpack.encode(report)))
 
     def _gauges(self) -> Gauges:

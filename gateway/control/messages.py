@@ -99,7 +99,10 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
 
 
 class Sync(msgspec.Struct, frozen=True, tag="sync"):
-    """Answer with Synced: everything that was sent before this has then been acted upon."""
+    """Answer with Synced: everything that was sent before this has then been acted upon.
+
+    Counters come before it: what the front has answered until then is counted.
+    """
 
     number: int
 
@@ -143,7 +146,7 @@ class Suspect(msgspec.Struct, frozen=True, tag="suspect"):
 
 
 class Counters(msgspec.Struct, frozen=True, tag="counters"):
-    """Cumulative since the front's start, once a second: the front's registry in its transport form."""
+    """Cumulative since the front's start, once a second and before Synced: a telemetry.series.FrontReport."""
 
     data: bytes
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.errors import GatewayError, Reason
+from gateway.core.statistics import VersionStatistics
 
 # ---- questions ----------------------------------------------------------------------------------
 
@@ -50,7 +51,13 @@ class UnloadModel(msgspec.Struct, frozen=True, tag="unload_model"):
     unload_dependents: bool = False
 
 
-Question = GetIndex | LoadModel | UnloadModel
+class GetStatistics(msgspec.Struct, frozen=True, tag="get_statistics"):
+    """What all fronts have counted until now of one model ("" all models); answered by Statistics."""
+
+    model: str = ""
+
+
+Question = GetIndex | LoadModel | UnloadModel | GetStatistics
 
 # ---- answers ------------------------------------------------------------------------------------
 
@@ -72,6 +79,12 @@ class ModelIndex(msgspec.Struct, frozen=True, tag="index"):
     entries: tuple[IndexEntry, ...]
 
 
+class Statistics(msgspec.Struct, frozen=True, tag="statistics"):
+    """Of every version that was ever called, served or not."""
+
+    entries: tuple[VersionStatistics, ...]
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """It is done, in every front."""
 
@@ -84,7 +97,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     retry_after_s: float | None = None
 
 
-Answer = ModelIndex | Done | Refused
+Answer = ModelIndex | Statistics | Done | Refused
 
 
 def refusal(error: GatewayError) -> Refused:

@@ -1,4 +1,4 @@
-"""Answers what fronts ask: the index at once, loads and unloads as they are done.
+"""Answers what fronts ask: the index at once, statistics when they are new, changes when they are done.
 
 DESIGN: the one actor of model control. Each question is a task of its own; those that change the same
 model are one after the other, in the order they came. What was asked for is done even if whoever asked
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple, assert_never
 from weakref import WeakValueDictionary
@@ -23,14 +23,18 @@ from gateway.control.questions import (
     Answer,
     Done,
     GetIndex,
+    GetStatistics,
     LoadModel,
     ModelIndex,
     Question,
+    Statistics,
     UnloadModel,
     refusal,
 )
 from gateway.core.errors import GatewayError, Overloaded
 from gateway.core.model import check_name
+from gateway.core.statistics import VersionStatistics
+from gateway.lifecycle.freshness import Freshness
 from gateway.lifecycle.fronts import Reply
 from gateway.lifecycle.loads import Loads
 
@@ -39,9 +43,12 @@ log = logging.getLogger("gateway.lifecycle")
 # A front acts upon a change within milliseconds, and one that is starting within a second or two.
 SYNC_S = 10.0
 _ENDING = "the gateway is ending"
+_DONE_BUT = "it is done, but a front does not answer"
 
 # Calls back when every front has acted upon all it was told until now.
 Synchronise = Callable[[Callable[[], None]], None]
+# What fronts have handed over: of one model, or of all ("").
+Count = Callable[[str], Sequence[VersionStatistics]]
 
 
 class _Asked(NamedTuple):
@@ -53,9 +60,11 @@ class _Asked(NamedTuple):
 class Desk:
     """Implements `FrontQuestions`: answers while `run` runs, refuses before and after; always once."""
 
-    def __init__(self, loads: Loads, synchronise: Synchronise) -> None:
+    def __init__(self, loads: Loads, synchronise: Synchronise, count_up: Count) -> None:
         self._loads = loads
         self._synchronise = synchronise
+        self._freshness = Freshness(synchronise)
+        self._count_up = count_up
         self._group: asyncio.TaskGroup | None = None
         # Taken and not yet answered. A task that is cancelled before its first step has no `finally`.
         self._open: dict[int, _Asked] = {}
@@ -117,17 +126,20 @@ class Desk:
         match question:
             case GetIndex():
                 return ModelIndex(self._loads.index())
+            case GetStatistics(model):
+                await _wait_for(self._freshness.synchronise, "a front does not answer")
+                return Statistics(tuple(self._count_up(model)))
             case LoadModel(name):
                 async with self._turn(name):
                     await self._loads.load(question, self._load_part)
-                    await self._synchronised()
+                    await _wait_for(self._synchronise, _DONE_BUT)
             case UnloadModel(name, unload_dependents):
                 async with self._turn(name):
                     await self._loads.unload(name)
                     for part in self._loads.parts_of(name) if unload_dependents else ():
                         async with self._turn(part):
                             await self._loads.unload(part)
-                    await self._synchronised()
+                    await _wait_for(self._synchronise, _DONE_BUT)
             case _:
                 assert_never(question)
         return Done()
@@ -143,11 +155,12 @@ class Desk:
         self._turns[name] = turn
         return turn
 
-    async def _synchronised(self) -> None:
-        done = asyncio.Event()
-        self._synchronise(done.set)
-        try:
-            async with asyncio.timeout(SYNC_S):
-                await done.wait()
-        except TimeoutError:
-            raise Overloaded("it is done, but a front does not answer", retry_after_s=1.0) from None
+
+async def _wait_for(synchronise: Synchronise, otherwise: str) -> None:
+    done = asyncio.Event()
+    synchronise(done.set)
+    try:
+        async with asyncio.timeout(SYNC_S):
+            await done.wait()
+    except TimeoutError:
+        raise Overloaded(otherwise, retry_after_s=1.0) from None

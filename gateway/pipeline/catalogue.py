@@ -155,6 +155,14 @@ class Catalogue:
         """The slot of one version."""
         return self._models.get(key.name, {}).get(key.version)
 
+    def keys(self, name: str, version: int | str) -> tuple[ModelKey, ...]:
+        """The served versions that are meant, in order: of one model where `version` is 0, of all for ""."""
+        if version:
+            slot = self.route((name, version))
+            return () if slot is None else (slot.key,)
+        names = (name,) if name else sorted(self._models)
+        return tuple([ModelKey(one, number) for one in names for number in self.versions(one)])
+
     def slots(self) -> Iterator[VersionSlot]:
         """Every slot."""
         for versions in self._models.values():

@@ -13,7 +13,7 @@ from gateway.control.messages import Activate
 from gateway.core.clock import Clock
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
-from gateway.core.messages import Done, InferRequest
+from gateway.core.messages import Done, InferRequest, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
@@ -21,6 +21,7 @@ from gateway.pipeline.classification import classified
 from gateway.pipeline.cold import Waiting
 from gateway.pipeline.ensemble import Ensemble
 from gateway.pipeline.service import Described, ModelDescription
+from gateway.pipeline.statistics import AskStatistics, Counted
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.queue_policy import deadline_of
 from gateway.scheduling.settings import SchedulingSettings
@@ -38,6 +39,7 @@ class Pipeline:
         clock: Clock,
         record: Record,
         activate: Callable[[Activate], None],
+        ask_statistics: AskStatistics,
     ) -> None:
         self._catalogue = catalogue
         self._route = catalogue.route
@@ -46,6 +48,7 @@ class Pipeline:
         self._clock = clock
         self._record = record
         self._activate = activate
+        self._ask_statistics = ask_statistics
         self._busy: set[VersionSlot] = set()
         self._is_draining = False
 
@@ -175,6 +178,14 @@ class Pipeline:
 
     def _description(self, slot: VersionSlot) -> ModelDescription:
         return ModelDescription(_known(slot), self._catalogue.versions(slot.key.name), slot.view.config)
+
+    def statistics(self, model: str, version: int | str, counted: Counted) -> Ticket | None:
+        """Tells what was counted; see InferenceService."""
+        keys = self._catalogue.keys(model, version)
+        if model and not keys:
+            counted(self._unknown(model, version))
+            return None
+        return self._ask_statistics(model, keys, counted)
 
     def is_live(self) -> bool:
         """True: whoever runs this can answer."""

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Done, InferRequest, Ticket
 from gateway.core.model import ModelSpec
+from gateway.pipeline.statistics import Counted
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
@@ -40,6 +41,9 @@ class InferenceService(Protocol):
 
     def describe(self, model: str, version: int | str, described: Described) -> None:
         """Tells a model's signature, loading it where only a worker can know; `version` 0 = latest."""
+
+    def statistics(self, model: str, version: int | str, counted: Counted) -> Ticket | None:
+        """Tells what was counted: of the version named, of all served ones (0), or of all models ("", 0)."""
 
     def is_live(self) -> bool:
         """True while this process can answer at all."""

@@ -34,6 +34,7 @@ from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
 from gateway.scheduling.slot import Slot, freest
 from gateway.scheduling.splitting import split, whole
+from gateway.telemetry.executions import Executions
 from gateway.workers.frames import Failure
 from gateway.workers.links import Link, Output, Timings
 
@@ -59,6 +60,7 @@ class ModelQueue:
         clock: Clock,
         poison: PoisonList,
         events: InstanceEvents,
+        executions: Executions,
     ) -> None:
         self.spec = spec
         self._signatures = Signatures(spec)
@@ -67,6 +69,7 @@ class ModelQueue:
         self._clock = clock
         self._poison = poison
         self._events = events
+        self._executions = executions
         self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
         self._slots: dict[int, Slot] = {}
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
@@ -251,16 +254,21 @@ class ModelQueue:
     ) -> None:
         """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
         members = self._finished(link, batch_id)
+        self._executions.ran(members[0].batch_rows, len(members), timings_ns)
         compute_s = timings_ns[1] * 1e-9
         if self._ordering is not None:
             self._ordering.answer(self.spec, members, outputs, compute_s, lease)
         elif len(members) == 1:
             only = members[0]
+            if not only.is_open:
+                self._executions.dropped(only.plan.rows, timings_ns)
             only.compute_s = compute_s
             only.answer(whole(self.spec, only, outputs, lease))
             only.leave_batch()
         else:
             for member, response in zip(members, split(self.spec, members, outputs, lease), strict=True):
+                if not member.is_open:
+                    self._executions.dropped(member.plan.rows, timings_ns)
                 member.compute_s = compute_s
                 member.answer(response)
                 member.leave_batch()

@@ -7,12 +7,16 @@ A front that dies takes at most one interval with it; what it had handed over st
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import zip_longest
 
+from gateway.core.clock import Clock, wall_s
 from gateway.core.records import RequestRecord
+from gateway.telemetry.executions import SIZES_A_PART, Executions
 from gateway.telemetry.series import (
     BATCH_BOUNDS,
     LATENCY_BOUNDS_S,
     OK,
+    ExecutionSeries,
     FrontReport,
     Gauges,
     Histogram,
@@ -20,10 +24,14 @@ from gateway.telemetry.series import (
     Series,
 )
 
-# About 400 bytes each in msgpack; a control packet carries 128 KiB.
-_SERIES_A_PACKET = 128
+# Up to 1.9 KB each in msgpack (a long name, every reason, every count large); a control packet carries
+# 128 KiB, 30 of them for executions.
+_SERIES_A_PACKET = 48
+# What an ExecutionSeries takes beside its sizes, its model's name above all, as a number of sizes.
+_PART_SIZES = 8
 
 Labels = tuple[str, int, str]
+Model = tuple[str, int]
 
 
 class _Buckets:
@@ -49,7 +57,16 @@ class _Buckets:
 class _Tally:
     """What a front has counted of one (model, version, protocol)."""
 
-    __slots__ = ("batch_rows", "cold", "compute", "duration", "outcomes", "queue")
+    __slots__ = (
+        "batch_rows",
+        "cold",
+        "compute",
+        "duration",
+        "failed_queue_s",
+        "failed_s",
+        "outcomes",
+        "queue",
+    )
 
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
@@ -58,6 +75,8 @@ class _Tally:
         self.compute = _Buckets(LATENCY_BOUNDS_S)
         self.batch_rows = _Buckets(BATCH_BOUNDS)
         self.cold = 0
+        self.failed_s = 0.0
+        self.failed_queue_s = 0.0
 
     def series(self, labels: Labels) -> Series:
         """What was counted so far, as it travels; to be encoded before the next request is counted."""
@@ -69,15 +88,19 @@ class _Tally:
             self.compute.histogram(),
             self.batch_rows.histogram(),
             self.cold,
+            self.failed_s,
+            self.failed_queue_s,
         )
 
 
 class Counters:
-    """A front's record sink; one call per request, 1 us."""
+    """A front's record sink; one call per request, 1 us. `wall` is the time that people know."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Clock = wall_s) -> None:
+        self._wall = wall
         self._tallies: dict[Labels, _Tally] = {}
         self._changed: set[Labels] = set()
+        self._executions: dict[Model, Executions] = {}
         self.finished = 0  # requests, whatever became of them
 
     def record(self, record: RequestRecord) -> None:
@@ -89,7 +112,12 @@ class Counters:
             tally = self._tallies[labels] = _Tally()
         self._changed.add(labels)
         reason = record.reason
-        outcome = OK if reason is None else reason.value
+        if reason is None:
+            outcome = OK
+        else:
+            outcome = reason.value
+            tally.failed_s += record.duration_s
+            tally.failed_queue_s += record.queue_s
         outcomes = tally.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         tally.duration.observe(record.duration_s)
@@ -101,13 +129,41 @@ class Counters:
         if record.is_cold:
             tally.cold += 1
 
-    def reports(self, gauges: Gauges) -> list[FrontReport]:
+    def executions(self, model: str, version: int) -> Executions:
+        """What counts the batches of one model version: the same one every time."""
+        found = self._executions.get((model, version))
+        if found is None:
+            found = self._executions[model, version] = Executions(model, version, self._wall)
+        return found
+
+    def reports(self, gauges: Gauges | None = None) -> list[FrontReport]:
         """What to hand over now: everything that changed since the last call, in packets."""
         changed = [self._tallies[labels].series(labels) for labels in sorted(self._changed)]
         self._changed.clear()
-        packets = [FrontReport(changed[:_SERIES_A_PACKET], gauges)]
-        for at in range(_SERIES_A_PACKET, len(changed), _SERIES_A_PACKET):
-            packets.append(FrontReport(changed[at : at + _SERIES_A_PACKET]))
+        series = [changed[at : at + _SERIES_A_PACKET] for at in range(0, len(changed), _SERIES_A_PACKET)]
+        executions = self._changed_executions()
+        packets = [
+            FrontReport(some or [], None, more or []) for some, more in zip_longest(series, executions)
+        ]
+        if gauges is not None:
+            first = packets[0] if packets else FrontReport([])
+            packets[:1] = [FrontReport(first.series, gauges, first.executions)]
+        return packets
+
+    def _changed_executions(self) -> list[list[ExecutionSeries]]:
+        """In packets of a bounded number of sizes."""
+        packets: list[list[ExecutionSeries]] = []
+        room = 0
+        for key in sorted(self._executions):
+            one = self._executions[key]
+            if not one.is_changed:
+                continue
+            for part in one.parts():
+                room -= len(part.batches) + _PART_SIZES
+                if room < 0:
+                    packets.append([])
+                    room = SIZES_A_PART - len(part.batches)
+                packets[-1].append(part)
         return packets
 
 
@@ -118,27 +174,41 @@ class Merged:
         self._current: dict[int, dict[Labels, Series]] = {}
         self._gauges: dict[int, Gauges] = {}
         self._gone: dict[Labels, Series] = {}
+        self._executions: dict[int, dict[Model, ExecutionSeries]] = {}
+        self._gone_executions: dict[Model, ExecutionSeries] = {}
 
     def update(self, front: int, report: FrontReport) -> None:
         """Replaces what is known of `front` by its newer, larger counts."""
         known = self._current.setdefault(front, {})
         for series in report.series:
             known[series.model, series.version, series.protocol] = series
+        ran = self._executions.setdefault(front, {})
+        for part in report.executions:
+            ran.setdefault((part.model, part.version), part).take(part)
         if report.gauges is not None:
             self._gauges[front] = report.gauges
 
     def retire(self, front: int) -> None:
         """Keeps what a dead front had counted, and forgets its gauges."""
         _add_all(self._gone, self._current.pop(front, {}))
+        _add_executions(self._gone_executions, self._executions.pop(front, {}))
         self._gauges.pop(front, None)
 
-    def series(self) -> list[Series]:
-        """The sums, in a stable order."""
+    def series(self, model: str = "") -> list[Series]:
+        """The sums, in a stable order; those of one model, or of all."""
         sums: dict[Labels, Series] = {}
-        _add_all(sums, self._gone)
+        _add_all(sums, self._gone, model)
         for known in self._current.values():
-            _add_all(sums, known)
+            _add_all(sums, known, model)
         return [sums[key] for key in sorted(sums)]
+
+    def executions(self, model: str = "") -> dict[Model, ExecutionSeries]:
+        """The sums over batches; those of one model, or of all."""
+        sums: dict[Model, ExecutionSeries] = {}
+        _add_executions(sums, self._gone_executions, model)
+        for known in self._executions.values():
+            _add_executions(sums, known, model)
+        return sums
 
     def queues(self) -> list[QueueDepth]:
         """The gauges, summed over fronts."""
@@ -155,8 +225,21 @@ class Merged:
         return sum(gauges.connections for gauges in self._gauges.values())
 
 
-def _add_all(sums: dict[Labels, Series], more: dict[Labels, Series]) -> None:
+def _add_all(sums: dict[Labels, Series], more: dict[Labels, Series], model: str = "") -> None:
     for key, series in more.items():
+        if model and series.model != model:
+            continue
         if key not in sums:
             sums[key] = Series.of(*key)
+        sums[key].add(series)
+
+
+def _add_executions(
+    sums: dict[Model, ExecutionSeries], more: dict[Model, ExecutionSeries], model: str = ""
+) -> None:
+    for key, series in more.items():
+        if model and series.model != model:
+            continue
+        if key not in sums:
+            sums[key] = ExecutionSeries(*key, {})
         sums[key].add(series)

@@ -54,6 +54,9 @@ class Series(msgspec.Struct):
     compute: Histogram
     batch_rows: Histogram
     cold: int = 0
+    # What of the sums of `duration` and `queue` belongs to requests that failed.
+    failed_s: float = 0.0
+    failed_queue_s: float = 0.0
 
     @classmethod
     def of(cls, model: str, version: int, protocol: str) -> Series:
@@ -73,6 +76,60 @@ class Series(msgspec.Struct):
         self.compute.add(other.compute)
         self.batch_rows.add(other.batch_rows)
         self.cold += other.cold
+        self.failed_s += other.failed_s
+        self.failed_queue_s += other.failed_queue_s
+
+
+class BatchSums(msgspec.Struct, array_like=True):
+    """Batches of one size: how many, and the nanoseconds they took."""
+
+    count: int = 0
+    input_ns: int = 0
+    infer_ns: int = 0
+    output_ns: int = 0
+
+    def add(self, other: BatchSums) -> None:
+        """Adds what `other` of the same size counted."""
+        self.count += other.count
+        self.input_ns += other.input_ns
+        self.infer_ns += other.infer_ns
+        self.output_ns += other.output_ns
+
+
+class ExecutionSeries(msgspec.Struct, array_like=True):
+    """The batches of one (model, version) by size.
+
+    `shared_*` is what has to be added to the batches' sums, or taken away, for a sum over the requests
+    they answered; `dropped_rows` likewise what is to be taken away from their rows.
+    """
+
+    model: str
+    version: int
+    batches: dict[int, BatchSums]
+    shared_input_ns: int = 0
+    shared_infer_ns: int = 0
+    shared_output_ns: int = 0
+    dropped_rows: int = 0
+    last_s: float = 0.0  # since 1970; 0 before the first batch
+
+    def take(self, newer: ExecutionSeries) -> None:
+        """Replaces what is known by what `newer` says: it may hold some of the sizes only."""
+        self.batches.update(newer.batches)
+        self.shared_input_ns = newer.shared_input_ns
+        self.shared_infer_ns = newer.shared_infer_ns
+        self.shared_output_ns = newer.shared_output_ns
+        self.dropped_rows = newer.dropped_rows
+        self.last_s = newer.last_s
+
+    def add(self, other: ExecutionSeries) -> None:
+        """Adds what `other` of the same labels counted."""
+        for size, sums in other.batches.items():
+            self.batches.setdefault(size, BatchSums()).add(sums)
+        self.shared_input_ns += other.shared_input_ns
+        self.shared_infer_ns += other.shared_infer_ns
+        self.shared_output_ns += other.shared_output_ns
+        self.dropped_rows += other.dropped_rows
+        self.last_s = max(self.last_s, other.last_s)
 
 
 class QueueDepth(msgspec.Struct, frozen=True):
@@ -95,8 +152,10 @@ class Gauges(msgspec.Struct, frozen=True):
 class FrontReport(msgspec.Struct, frozen=True):
     """One packet of what a front hands over: series are cumulative since its start.
 
-    Only series that changed are sent, a bounded number in one packet; `gauges` come with the first.
+    Only series that changed are sent, a bounded number in one packet; `gauges` come with the first
+    packet of those that are sent once a second.
     """
 
     series: list[Series]
     gauges: Gauges | None = None
+    executions: list[ExecutionSeries] = []

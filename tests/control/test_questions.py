@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.control.questions import Answer, Question, Refused, UnloadModel, as_error, refusal
+from gateway.control.questions import Answer, Question, Refused, Statistics, UnloadModel, as_error, refusal
 from gateway.core.errors import Forbidden, GatewayError, InvalidInput, ModelUnavailable
+from gateway.core.statistics import Spent, VersionStatistics
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,11 @@ def test_an_error_comes_out_as_it_went_in(error: GatewayError) -> None:
 
 def test_an_error_of_no_kind_stays_one() -> None:
     assert type(as_error(refusal(GatewayError("a bug")))) is GatewayError
+
+
+def test_statistics_keep_numbers_of_64_bits() -> None:
+    answer = Statistics((VersionStatistics("m", 1, success=Spent(1, (1 << 64) - 1)),))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Answer) == answer
 
 
 def test_a_question_keeps_its_type() -> None:

@@ -8,8 +8,10 @@ from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, ModelNotFound
 from gateway.core.messages import Done, InferRequest, InferResponse
 from gateway.core.model import ModelSpec
+from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
 from gateway.core.tensor import Buffer, TensorSpec
 from gateway.pipeline.service import Described, ModelDescription
+from gateway.pipeline.statistics import Counted
 from gateway.wire.exchange import Exchange, Head, Headers, Peer
 
 FRAUD = ModelSpec(
@@ -21,6 +23,36 @@ FRAUD = ModelSpec(
     (TensorSpec("score", DType.FP32, (1,)),),
     max_batch_size=64,
 )
+
+# Every number is another one, so that none can stand in another's place; some need 64 bits.
+COUNTED = VersionStatistics(
+    "fraud",
+    3,
+    1_700_000_000_001,
+    12,
+    5,
+    Spent(7, 1 << 63),
+    Spent(2, 22),
+    Spent(8, 33),
+    Spent(9, 44),
+    Spent(10, 55),
+    Spent(11, 66),
+    (
+        BatchStatistics(1, Spent(3, 1), Spent(3, 2), Spent(3, 3)),
+        BatchStatistics(4, Spent(2, 4), Spent(2, 5), Spent(2, 6)),
+    ),
+)
+NOT_CALLED = VersionStatistics("fraud", 1)
+
+
+class FakeAsk:
+    """A question that is not answered yet."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
 
 
 def identity(request: InferRequest) -> InferResponse | GatewayError:
@@ -70,6 +102,7 @@ class FakeInferenceService:
         self.requests: list[InferRequest] = []
         self.tickets: list[FakeTicket] = []
         self.refusals: list[tuple[str, GatewayError]] = []
+        self.asks: list[FakeAsk] = []
 
     def infer(self, request: InferRequest, done: Done) -> FakeTicket | None:
         self.requests.append(request)
@@ -93,6 +126,17 @@ class FakeInferenceService:
     def describe(self, model: str, version: int, described: Described) -> None:
         found = self.models.get(model)
         described(self._unknown(model) if found is None else found)
+
+    def statistics(self, model: str, version: int, counted: Counted) -> FakeAsk | None:
+        """Of version 3 alone where it is named, else of version 1 too."""
+        if self.holds:
+            self.asks.append(FakeAsk())
+            return self.asks[-1]
+        if model and model not in self.models:
+            counted(self._unknown(model))
+        else:
+            counted((COUNTED,) if version else (NOT_CALLED, COUNTED))
+        return None
 
     def is_live(self) -> bool:
         return self.live

@@ -138,6 +138,7 @@ async def server_metadata(client):
     if client.is_http:
         assert "binary_tensor_data" in answer["extensions"], answer
     assert "model_repository(unload_dependents)" in answer["extensions"], answer
+    assert "statistics" in answer["extensions"], answer
 
 
 async def model_metadata(client):
@@ -163,6 +164,46 @@ async def model_config(client):
     assert config["input"][0]["dims"] == ([16] if client.is_http else ["16"]), config
     error = await client.refusal("get_model_config", "absent")
     client.expect(error, "404", "NOT_FOUND")
+
+
+async def statistics_of(client, model="", version=""):
+    """The entries as this client gives them; of gRPC the JSON that it makes has texts for 64 bits."""
+    answer = await client.call(
+        "get_inference_statistics", model, version, **({} if client.is_http else {"as_json": True})
+    )
+    return answer["model_stats"]
+
+
+async def statistics_tell_what_was_answered_before(client):
+    (before,) = await statistics_of(client, "simple")
+    for rows in (1, 2, 3):
+        check_sums(await client.infer("simple", pair(rows)), rows)
+    await client.refusal("infer", "simple", pair(9))
+    (after,) = await statistics_of(client, "simple", "1")
+    assert (after["name"], after["version"]) == ("simple", "1"), after
+
+    def grown(key, of=lambda entry, key: entry.get(key, 0)):
+        return int(of(after, key)) - int(of(before, key))
+
+    def counted(entry, kind):
+        return entry["inference_stats"].get(kind, {}).get("count", 0)
+
+    def spent(entry, kind):
+        return entry["inference_stats"].get(kind, {}).get("ns", 0)
+
+    assert (grown("inference_count"), grown("execution_count")) == (6, 3), (before, after)
+    assert (grown("success", counted), grown("fail", counted)) == (3, 1), (before, after)
+    parts = ("queue", "compute_input", "compute_infer", "compute_output")
+    assert [grown(part, counted) for part in parts] == [3] * 4, (before, after)
+    assert 0 < sum(grown(part, spent) for part in parts) <= grown("success", spent), (before, after)
+    assert int(after["last_inference"]) > int(before.get("last_inference", 0)), after
+
+
+async def statistics_have_an_entry_for_each_version(client):
+    assert {"simple", "fraud", "cold_0"} <= {one["name"] for one in await statistics_of(client)}
+    error = await client.refusal("get_inference_statistics", "absent")
+    client.expect(error, "404", "NOT_FOUND")
+    assert error.message() == "Request for unknown model: 'absent' is not found", error.message()
 
 
 async def metadata_of_an_unknown_model_is_refused(client):
@@ -434,6 +475,8 @@ CHECKS = [
     server_metadata,
     model_metadata,
     model_config,
+    statistics_tell_what_was_answered_before,
+    statistics_have_an_entry_for_each_version,
     metadata_of_an_unknown_model_is_refused,
     sum_and_difference,
     batches_of_every_size,

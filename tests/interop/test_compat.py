@@ -20,6 +20,7 @@ REST = [
     "model_configuration",
     "binary_tensor_data",
     "parameters",
+    "statistics",
 ]
 REQUEST = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
 
@@ -43,3 +44,6 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         )
         assert running.page()[f"nv_inference_request_success{{{model}}}"] == 1
         assert running.page()[f"nv_inference_compute_infer_duration_us{{{model}}}"] > 0
+        assert running.page()[f"nv_inference_count{{{model}}}"] == 1
+        assert running.page()[f"nv_inference_exec_count{{{model}}}"] == 1
+        assert running.page()[f"nv_inference_compute_input_duration_us{{{model}}}"] > 0

@@ -194,7 +194,7 @@ def test_a_model_describes_its_endpoints(gateway_process: Gateway) -> None:
     status, document, _ = gateway_process.ask("/v2/models/simple/docs")
     assert (status, document["openapi"]) == (200, "3.1.0")
     assert set(document["paths"]) == {
-        f"/v2/models/simple{rest}" for rest in ("", "/ready", "/infer", "/generate")
+        f"/v2/models/simple{rest}" for rest in ("", "/ready", "/config", "/stats", "/infer", "/generate")
     }
 
 

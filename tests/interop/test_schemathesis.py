@@ -50,4 +50,4 @@ def test_no_request_is_answered_with_a_server_error(
         cwd=tmp_path,  # it leaves a folder behind
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 selected" in done.stdout, done.stdout
+    assert "6 selected" in done.stdout, done.stdout

@@ -12,7 +12,7 @@ from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway
 
 SCRIPT = Path(__file__).with_name("client_script.py")
-CHECKS = {"http": 28, "http-aio": 28, "grpc": 25, "grpc-aio": 25}
+CHECKS = {"http": 30, "http-aio": 30, "grpc": 27, "grpc-aio": 27}
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,18 @@ from gateway.control.questions import (
     Answer,
     Done,
     GetIndex,
+    GetStatistics,
     IndexEntry,
     LoadModel,
     ModelFile,
     ModelIndex,
     Question,
     Refused,
+    Statistics,
     UnloadModel,
 )
 from gateway.core.errors import InvalidInput, Reason
+from gateway.core.statistics import VersionStatistics
 from gateway.lifecycle import desk
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.loads import LoadPart
@@ -68,8 +71,12 @@ class Office:
     def __init__(self) -> None:
         self.loads = FakeLoads()
         self.waiting: list[Callable[[], None]] = []
-        self.desk = Desk(self.loads, self.waiting.append)  # type: ignore[arg-type]
+        self.counted = {"m": VersionStatistics("m", 1)}
+        self.desk = Desk(self.loads, self.waiting.append, self.count_up)  # type: ignore[arg-type]
         self.answers: dict[int, Answer] = {}
+
+    def count_up(self, model: str) -> list[VersionStatistics]:
+        return [self.counted[model]]
 
     def ask(self, number: int, question: Question) -> None:
         inline, fds = pack(msgspec.msgpack.encode(question))
@@ -105,6 +112,25 @@ def test_an_index_of_any_size_is_answered() -> None:
         office.ask(1, GetIndex())
         await until(lambda: office.answers)
         assert office.answers == {1: ModelIndex(ENTRIES)}
+
+    run(scenario)
+
+
+def test_statistics_are_counted_up_when_every_front_has_told_the_newest() -> None:
+    async def scenario(office: Office) -> None:
+        office.ask(1, GetStatistics("m"))
+        await until(lambda: office.waiting)
+        office.ask(2, GetStatistics("m"))
+        office.ask(3, GetIndex())
+        await until(lambda: 3 in office.answers)
+        assert len(office.waiting) == 1, "one at a time, however many ask"
+        first = office.counted["m"]
+        office.synchronise()
+        await until(lambda: office.answers.get(1) == Statistics((first,)) and office.waiting)
+        assert 2 not in office.answers, "what the first heard may be older than the second question"
+        second = office.counted["m"] = VersionStatistics("m", 1, 5)
+        office.synchronise()
+        await until(lambda: office.answers.get(2) == Statistics((second,)))
 
     run(scenario)
 
@@ -185,6 +211,9 @@ def test_a_front_that_does_not_answer_holds_up_one_change_and_not_the_next(
         for answer in office.answers.values():
             assert isinstance(answer, Refused)
             assert answer.text == "it is done, but a front does not answer"
+        office.ask(3, GetStatistics("m"))
+        await until(lambda: 3 in office.answers)
+        assert office.answers[3] == Refused(Reason.OVERLOADED, "a front does not answer", 1.0)
 
     run(scenario)
 

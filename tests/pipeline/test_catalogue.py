@@ -9,6 +9,7 @@ from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.executions import Executions
 from tests.fakes.ensembles import DIAMOND, graph_of
 from tests.fakes.links import FakeEvents
 from tests.fakes.loop import FakeClock, FakeLoop
@@ -31,8 +32,15 @@ def catalogue(*views: ModelView) -> Catalogue:
 
 def heat(slot: VersionSlot) -> None:
     clock = FakeClock()
+    executions = Executions("double", 1, clock)
     slot.queue = slot.hot = ModelQueue(
-        doubling_spec(), SchedulingSettings(), FakeLoop(clock), clock, PoisonList(1.0), FakeEvents()
+        doubling_spec(),
+        SchedulingSettings(),
+        FakeLoop(clock),
+        clock,
+        PoisonList(1.0),
+        FakeEvents(),
+        executions,
     )
 
 

@@ -28,6 +28,7 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.executions import Executions
 from tests.fakes.ensembles import graph_of
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
@@ -47,14 +48,21 @@ class World:
         self.records: list[RequestRecord] = []
         self.catalogue = Catalogue(self.settings.max_cold_waiters, self.settings.cold_wait_s)
         self.instances = Instances(self.catalogue, self.make_queue, self.clock, self.told.append)
+        self.asked: list[tuple[str, tuple[ModelKey, ...]]] = []
         self.pipeline = Pipeline(
-            self.catalogue, self.settings, self.clock, self.records.append, self.told.append
+            self.catalogue,
+            self.settings,
+            self.clock,
+            self.records.append,
+            self.told.append,
+            lambda model, keys, counted: self.asked.append((model, keys)),
         )
         self.steps = 0
         self.got: list[InferResponse | GatewayError] = []
 
     def make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
-        return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events)
+        executions = Executions(spec.name, spec.version, self.clock)
+        return ModelQueue(spec, self.settings, self.loop, self.clock, PoisonList(1.0), events, executions)
 
     def world(
         self,
@@ -658,3 +666,27 @@ def test_what_an_old_worker_leaves_undone_is_not_run_by_another_model() -> None:
     assert not new.sent
     world.ask(request=row_request(1.0, width=3))
     assert len(new.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "keys"),
+    [("", 0, (1, 2)), ("double", 0, (1, 2)), ("double", 1, (1,)), ("double", "canary", (2,))],
+)
+def test_statistics_are_asked_of_the_versions_that_are_served(
+    model: str, version: int | str, keys: tuple[int, ...]
+) -> None:
+    world = World()
+    view = ModelView("double", (VersionView(1, "ready"), VersionView(2, "failed")), labels={"canary": 2})
+    world.instances.apply(Snapshot(1, (view,)))
+    world.pipeline.statistics(model, version, lambda _: None)
+    assert world.asked == [(model, tuple(ModelKey("double", key) for key in keys))]
+
+
+@pytest.mark.parametrize(("model", "version"), [("none", 0), ("double", 9), ("double", "canary")])
+def test_statistics_of_what_is_not_there_are_refused(model: str, version: int | str) -> None:
+    world = World()
+    world.world("ready")
+    told: list[object] = []
+    assert world.pipeline.statistics(model, version, told.append) is None
+    assert [str(error).startswith("Request for unknown model: ") for error in told] == [True]
+    assert world.asked == []

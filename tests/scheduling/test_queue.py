@@ -12,6 +12,7 @@ from gateway.scheduling.pending import Pending
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
+from gateway.telemetry.executions import Executions
 from tests.fakes.links import FakeEvents, FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
 from tests.fakes.specs import CountedLease, doubling_spec, row_request
@@ -27,6 +28,7 @@ class Bench:
         self.loop = FakeLoop(self.clock)
         self.poison = PoisonList(600.0)
         self.events = FakeEvents()
+        self.executions = Executions("double", 1, self.clock)
         self.queue = ModelQueue(
             doubling_spec(max_batch_size=max_batch_size, policy=policy),
             SchedulingSettings(**settings),
@@ -34,6 +36,7 @@ class Bench:
             self.clock,
             self.poison,
             self.events,
+            self.executions,
         )
         self.told: dict[float, list[InferResponse | GatewayError]] = {}
         self.records: list[GatewayError | None] = []
@@ -88,6 +91,40 @@ def test_requests_of_one_turn_share_a_batch_and_the_rest_waits_for_an_answer() -
     assert [batch.rows for batch in link.sent] == [3]
     link.double()
     assert [bench.answers(float(value)) for value in range(11)] == [[2.0 * value] for value in range(11)]
+
+
+def test_batches_are_counted_and_what_nobody_waited_for_is_no_answer() -> None:
+    bench = Bench()
+    link = bench.link()
+    gone = [bench.ask(float(value), request=row_request(float(value), rows=2)) for value in range(3)][1]
+    bench.loop.turn()
+    gone.cancel()
+    link.double()
+    bench.ask(3.0).cancel()  # before it was sent: it runs nowhere
+    bench.ask(4.0)
+    bench.loop.turn()
+    link.double()
+    alone = bench.ask(5.0)
+    bench.loop.turn()
+    alone.cancel()
+    link.double()
+    (part,) = bench.executions.parts()
+    assert {size: (sums.count, sums.infer_ns) for size, sums in part.batches.items()} == {
+        6: (1, 5000),
+        1: (2, 10000),
+    }
+    assert (part.dropped_rows, part.shared_infer_ns) == (3, 0), "three answers of 5000 ns, in three batches"
+    assert part.last_s == bench.clock.now
+
+
+def test_a_batch_that_was_refused_is_none() -> None:
+    bench = Bench()
+    link = bench.link()
+    bench.ask(1.0)
+    bench.loop.turn()
+    link.refuse()
+    assert bench.answers(1.0) == ["MODEL_FAILED"]
+    assert not bench.executions.is_changed
 
 
 def test_rows_are_counted_not_requests() -> None:

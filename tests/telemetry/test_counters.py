@@ -3,7 +3,14 @@ import msgspec
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
 from gateway.telemetry.counters import Counters, Merged
-from gateway.telemetry.series import BATCH_BOUNDS, FrontReport, Gauges, Histogram, QueueDepth
+from gateway.telemetry.series import (
+    BATCH_BOUNDS,
+    LATENCY_BOUNDS_S,
+    FrontReport,
+    Gauges,
+    Histogram,
+    QueueDepth,
+)
 
 
 def record(model: str = "m", reason: Reason | None = None, duration_s: float = 0.002) -> RequestRecord:
@@ -56,8 +63,8 @@ def test_only_what_changed_travels_and_sums_stay_whole() -> None:
     for number in range(300):
         counters.record(record(f"m{number:03}"))
     packets = counters.reports(gauges())
-    assert [len(packet.series) for packet in packets] == [128, 128, 44]
-    assert [packet.gauges is not None for packet in packets] == [True, False, False]
+    assert [len(packet.series) for packet in packets] == [*[48] * 6, 12]
+    assert [packet.gauges is not None for packet in packets] == [True, *[False] * 6]
     assert all(len(msgspec.msgpack.encode(packet)) < 128 << 10 for packet in packets)
     for packet in packets:
         merged.update(0, packet)
@@ -67,3 +74,60 @@ def test_only_what_changed_travels_and_sums_stay_whole() -> None:
     merged.update(0, second)
     assert sum(series.outcomes["OK"] for series in merged.series()) == 301
     assert counters.reports(gauges())[0].series == []
+
+
+def test_what_waits_for_a_sync_is_only_what_changed() -> None:
+    counters, merged = Counters(), Merged()
+    assert counters.reports() == []
+    counters.record(record())
+    counters.executions("m", 1).ran(4, 4, (1, 2, 3))
+    (report,) = counters.reports()
+    assert report.gauges is None
+    merged.update(0, report)
+    assert merged.series()[0].outcomes == {"OK": 1}
+    assert merged.executions()["m", 1].batches[4].count == 1
+    assert counters.reports() == []
+    counters.executions("m", 1).ran(4, 4, (1, 2, 3))
+    hand_over(counters, merged, 0)
+    assert merged.executions("m")["m", 1].batches[4].count == 2
+    assert merged.executions("n") == {}
+
+
+def test_a_dead_front_s_batches_stay() -> None:
+    merged = Merged()
+    for _ in range(3):
+        counters = Counters()
+        counters.executions("m", 1).ran(1, 1, (1, 2, 3))
+        hand_over(counters, merged, 0)
+        hand_over(counters, merged, 0)
+        merged.retire(0)
+    assert merged.executions()["m", 1].batches[1].infer_ns == 6
+
+
+def test_batches_of_many_models_and_sizes_fit_into_packets() -> None:
+    counters, merged = Counters(), Merged()
+    for number in range(300):
+        for reason in (None, *Reason):
+            for duration_s in LATENCY_BOUNDS_S:
+                counters.record(record(f"{number:0128}", reason, duration_s))
+        counters.executions(f"{number:0128}", 1).ran(1, 1, (1 << 60, 1 << 60, 1 << 60))
+    for size in range(1, 3000):
+        counters.executions("wide", 1).ran(size, 1, (1 << 60, 1 << 60, 1 << 60))
+    packets = counters.reports(gauges())
+    # 50 kB less than fit, for counts that have grown large.
+    assert max(len(msgspec.msgpack.encode(packet)) for packet in packets) < 80_000
+    for packet in packets:
+        merged.update(0, packet)
+    assert len(merged.executions()) == 301
+    assert len(merged.executions("wide")["wide", 1].batches) == 2999
+    assert len(merged.series()) == 300
+
+
+def test_what_failed_is_known_of_every_sum() -> None:
+    counters, merged = Counters(), Merged()
+    counters.record(record(duration_s=0.5))
+    counters.record(record(reason=Reason.MODEL_FAILED, duration_s=0.25))
+    hand_over(counters, merged, 0)
+    (series,) = merged.series()
+    assert (series.duration.total, series.failed_s) == (0.75, 0.25)
+    assert (series.queue.total, series.failed_queue_s) == (0.002, 0.001)

@@ -10,13 +10,16 @@ from gateway.telemetry.series import Gauges, QueueDepth
 from gateway.telemetry.triton_names import render_as_triton
 
 NAMES = (
-    "request_success", "request_failure", "request_duration_us", "queue_duration_us",
-    "compute_infer_duration_us", "pending_request_count",
+    "request_success", "request_failure", "count", "exec_count", "request_duration_us", "queue_duration_us",
+    "compute_input_duration_us", "compute_infer_duration_us", "compute_output_duration_us",
+    "pending_request_count",
 )  # fmt: skip
 
 
 def page(*records, queues=()):
     counters, merged = Counters(), Merged()
+    if records:  # the first two are answered, and shared a batch of 3 rows
+        counters.executions("m", 1).ran(3, 2, (100_000, 500_000, 50_000))
     for record in records:
         counters.record(record)
     for report in counters.reports(Gauges(queues, 0, {})):
@@ -49,9 +52,14 @@ def test_protocols_are_one_and_failures_have_an_owner():
     assert found["request_success", "2", "m"] == 0
     assert found["request_failure", "1", "REJECTED", "m"] == 2
     assert found["request_failure", "2", "BACKEND", "m"] == 1
-    assert found["request_duration_us", "1", "m"] == 6000
+    assert found["count", "1", "m"] == 3
+    assert found["exec_count", "1", "m"] == 1
+    assert found["exec_count", "2", "m"] == 0
+    assert found["request_duration_us", "1", "m"] == 5000, "of those that were answered"
     assert found["queue_duration_us", "1", "m"] == 3000
+    assert found["compute_input_duration_us", "1", "m"] == 200
     assert found["compute_infer_duration_us", "1", "m"] == 1000
+    assert found["compute_output_duration_us", "1", "m"] == 100
     assert [found["pending_request_count", *key] for key in (("1", "m"), ("2", "m"), ("1", "n"))] == [0, 5, 7]
     assert all("m" in key or "n" in key for key in found)
 

@@ -25,6 +25,7 @@ from gateway.frontends.v2_grpc.metadata import Metadata
 from gateway.frontends.v2_grpc.reflection import Reflection
 from gateway.frontends.v2_grpc.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_grpc.repository import RepositoryCalls
+from gateway.frontends.v2_grpc.statistics import tell_statistics
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
 
 # 4,096 endpoints with keys of 300 bytes at most: 2 MB, whatever heads are tried.
@@ -61,6 +62,7 @@ class Grpc:
             b"/inference.GRPCInferenceService/ModelReady": metadata.model_ready,
             b"/inference.GRPCInferenceService/ModelMetadata": metadata.model_metadata,
             b"/inference.GRPCInferenceService/ModelConfig": metadata.model_config,
+            b"/inference.GRPCInferenceService/ModelStatistics": partial(tell_statistics, tools.service),
             **{
                 b"/inference.GRPCInferenceService/" + name.encode(): call
                 for name, call in FixedExtensions(tools.service).calls().items()

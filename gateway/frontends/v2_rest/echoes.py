@@ -90,22 +90,19 @@ class EchoingExchange(Exchange):
         self._extra = extra
         self.head = inner.head
         self.peer = inner.peer
+        # Passed on by calls, not by properties: those a compiled caller does not see.
+        self.on_gone: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        inner.on_gone = self._tell_gone
+        inner.on_writable = self._tell_writable
 
-    @property
-    def on_gone(self) -> Callable[[], None] | None:
-        return self._inner.on_gone
+    def _tell_gone(self) -> None:
+        if self.on_gone is not None:
+            self.on_gone()
 
-    @on_gone.setter
-    def on_gone(self, told: Callable[[], None] | None) -> None:
-        self._inner.on_gone = told
-
-    @property
-    def on_writable(self) -> Callable[[], None] | None:
-        return self._inner.on_writable
-
-    @on_writable.setter
-    def on_writable(self, told: Callable[[], None] | None) -> None:
-        self._inner.on_writable = told
+    def _tell_writable(self) -> None:
+        if self.on_writable is not None:
+            self.on_writable()
 
     def respond(
         self,

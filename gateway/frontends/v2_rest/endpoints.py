@@ -89,11 +89,21 @@ def named(infer: Run, identity: str) -> Run:
 class Infer:
     """POST …/infer of one target in one format; shared by all requests that say the same."""
 
-    __slots__ = ("_clock", "_format", "_infer", "_service", "_settings", "_target", "max_body_bytes")
+    __slots__ = (
+        "_clock",
+        "_format",
+        "_infer",
+        "_service",
+        "_settings",
+        "_target",
+        "_tools",
+        "max_body_bytes",
+    )
 
     whole = True
 
     def __init__(self, tools: Tools, target: Target, how: InferFormat) -> None:
+        self._tools = tools
         self._service = tools.service
         self._infer: Run = tools.service.infer
         self._settings = tools.settings
@@ -140,8 +150,7 @@ class Infer:
 
     def under(self, identity: str) -> Infer:
         """The same for a request whose id is `identity`, unless its body says otherwise."""
-        tools = Tools(self._service, self._settings, self._clock)
-        other = Infer(tools, self._target, self._format)
+        other = Infer(self._tools, self._target, self._format)
         other._infer = named(self._infer, identity)
         return other
 

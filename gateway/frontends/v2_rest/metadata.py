@@ -9,7 +9,14 @@ from gateway.frontends.extensions import in_order
 from gateway.pipeline.service import ModelDescription
 
 # Exactly those that always work; Triton's other extensions are not claimed.
-EXTENSIONS = ("classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters")
+EXTENSIONS = (
+    "classification",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
 
 
 def server_metadata(name: str, version: str, extensions: tuple[str, ...] = ()) -> bytes:

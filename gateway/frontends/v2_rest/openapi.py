@@ -34,6 +34,12 @@ def openapi(gateway_version: str, version: int | str, description: ModelDescript
         "paths": {
             path: {"get": _operation("The model's metadata.", _json({"type": "object"}), failure)},
             f"{path}/ready": {"get": _operation("It can be called.", _json(_ref("Ready")), failure)},
+            f"{path}/config": {
+                "get": _operation("Its configuration, complete.", _json({"type": "object"}), failure)
+            },
+            f"{path}/stats": {
+                "get": _operation("What was counted of it.", _json({"type": "object"}), failure)
+            },
             f"{path}/infer": {
                 "post": _operation("Its outputs.", _json(_ref("Response")), failure, _ref("Request"))
             },

@@ -26,6 +26,7 @@ from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
 from gateway.frontends.v2_rest.signed import Signed
+from gateway.frontends.v2_rest.statistics import tell_statistics
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
 
@@ -56,10 +57,11 @@ class Rest:
         extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
         self._fixed: dict[bytes, Answer] = {
             b"/v2": partial(_send, body=server_metadata(server_name, server_version, extensions)),
+            b"/v2/models/stats": partial(tell_statistics, tools.service, "", 0),
             b"/v2/health/live": partial(_health, "live", tools.service.is_live),
             b"/v2/health/ready": partial(_health, "ready", tools.service.is_ready),
         }
-        self._abouts = {b"config": self._config, b"ready": self._ready}
+        self._abouts = {b"config": self._config, b"ready": self._ready, b"stats": self._statistics}
         self._endpoints: dict[tuple[bytes, bytes, bytes | None, bytes | None, bytes | None], Endpoint] = {}
 
     def route(self, head: Head) -> Endpoint:
@@ -97,9 +99,9 @@ class Rest:
                     return self._about(head, self._metadata, model, b"")
                 case [b"models", model, b"versions", version]:
                     return self._about(head, self._metadata, model, version)
-                case [b"models", model, (b"config" | b"ready") as what]:
+                case [b"models", model, (b"config" | b"ready" | b"stats") as what]:
                     return self._about(head, self._abouts[what], model, b"")
-                case [b"models", model, b"versions", version, (b"config" | b"ready") as what]:
+                case [b"models", model, b"versions", version, (b"config" | b"ready" | b"stats") as what]:
                     return self._about(head, self._abouts[what], model, version)
                 case [b"models", model, b"infer"]:
                     return self._infer(head, _target(model, b""), length, encoding, accept)
@@ -197,6 +199,9 @@ class Rest:
 
     def _docs(self, target: Target, exchange: Exchange) -> None:
         self._describe(target, partial(openapi, self._server_version, target.version), exchange)
+
+    def _statistics(self, target: Target, exchange: Exchange) -> None:
+        tell_statistics(self._tools.service, target.model, target.version, exchange)
 
     def _ready(self, target: Target, exchange: Exchange) -> None:
         try:

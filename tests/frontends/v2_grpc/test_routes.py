@@ -45,6 +45,7 @@ def infer_body():
         (SERVICE + b"ServerMetadata", b""),
         (SERVICE + b"ModelReady", b"\x0a\x05fraud"),
         (SERVICE + b"ModelMetadata", b"\x0a\x05fraud"),
+        (SERVICE + b"ModelStatistics", b"\x0a\x05fraud"),
         (SERVICE + b"ModelInfer", infer_body()[5:]),
         (b"/grpc.health.v1.Health/Check", b""),
         (b"/grpc.health.v1.Health/List", b""),

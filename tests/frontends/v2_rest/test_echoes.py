@@ -98,8 +98,14 @@ def test_wire_sees_the_endpoint_through_it():
 def test_a_streamed_answer_passes_through():
     inner = FakeExchange(head())
     exchange = EchoingExchange(inner, ((b"a", b"b"),))
-    exchange.on_gone = exchange.on_writable = print
-    assert (inner.on_gone, exchange.on_gone, exchange.on_writable) == (print, print, print)
+    told = []
+    inner.on_gone()  # nobody listens yet
+    inner.on_writable()
+    exchange.on_gone = lambda: told.append("gone")
+    exchange.on_writable = lambda: told.append("writable")
+    inner.on_writable()
+    inner.on_gone()
+    assert told == ["writable", "gone"]
     exchange.start(200, ())
     exchange.write(b"x")
     exchange.pause_reading()

@@ -14,7 +14,12 @@ def test_server():
         "name": "gw",
         "version": "1.2",
         "extensions": [
-            *("classification", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters")
+            "classification",
+            "schedule_policy",
+            "model_configuration",
+            "binary_tensor_data",
+            "parameters",
+            "statistics",
         ],
     }
 

@@ -1,0 +1,53 @@
+"""Statistics as the pipeline asks for them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+import pytest
+
+from gateway.control.messages import Answered, Ask
+from gateway.control.questions import Answer, Done, Question, Refused, Statistics
+from gateway.core.errors import GatewayError, Overloaded, Reason
+from gateway.core.model import ModelKey
+from gateway.core.statistics import Spent, VersionStatistics
+from gateway.lifecycle.desk import SYNC_S
+from gateway.pipeline.asking import Asks
+from gateway.pipeline.statistics import STATISTICS_S, ask_statistics
+from tests.fakes.loop import FakeClock
+
+KEYS = (ModelKey("m", 1), ModelKey("m", 2))
+
+
+def ask(answer: Answer) -> tuple[list[Question], object]:
+    """What was asked of a controller that answers so, and what was told."""
+    asked: list[Question] = []
+    told: list[object] = []
+
+    def send(ask: Ask, fds: tuple[int, ...]) -> None:
+        asked.append(msgspec.msgpack.decode(ask.question, type=Question))
+        asks.on_answer(Answered(ask.number, msgspec.msgpack.encode(answer)), ())
+
+    asks = Asks(send, FakeClock())
+    partial(ask_statistics, asks)("m", KEYS, told.append)
+    return asked, told[0]
+
+
+def test_each_version_has_its_entry_and_those_never_called_zeros() -> None:
+    second = VersionStatistics("m", 2, 7, success=Spent(1, 1 << 63))
+    _, told = ask(Statistics((VersionStatistics("m", 3), second)))
+    assert told == (VersionStatistics("m", 1), second)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(Refused(Reason.OVERLOADED, "no"), Overloaded), (Done(), GatewayError)]
+)
+def test_a_refusal_and_an_answer_to_another_question_are_errors(
+    answer: Answer, kind: type[GatewayError]
+) -> None:
+    assert type(ask(answer)[1]) is kind
+
+
+def test_the_controller_gives_up_before_whoever_asked() -> None:
+    assert STATISTICS_S > SYNC_S
