@@ -11,13 +11,13 @@ from collections.abc import Callable
 from gateway.control.messages import Activate
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
-from gateway.core.messages import Done, InferRequest
+from gateway.core.messages import Done, InferRequest, StreamSink
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.classification import classified
 from gateway.pipeline.service import Described, ModelDescription
-from gateway.scheduling.pending import Pending
+from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.settings import SchedulingSettings
 
 Record = Callable[[RequestRecord], None]
@@ -64,6 +64,30 @@ class Pipeline:
         try:
             if request.outputs:
                 pending.done = classified(request.outputs, slot, done)
+            if slot.hot is not None:
+                slot.hot.add(pending)
+            else:
+                self._wait_for(slot, pending, now)
+        except GatewayError as error:
+            pending.fail(error)
+            return None
+        return pending
+
+    def stream(self, request: InferRequest, sink: StreamSink) -> PendingStream | None:
+        """Runs a request that may be answered any number of times; see InferenceService."""
+        now = self._clock()
+        pending = PendingStream(request, sink, self._closed, now, self._default_timeout_s)
+        slot = self._route((request.model, request.version))
+        if slot is None:
+            pending.version = request.version if isinstance(request.version, int) else 0
+            pending.fail(self._unknown(request.model, request.version))
+            return None
+        pending.version = slot.key.version
+        if slot.successor is not None and not request.version:
+            self._ask_for(slot.successor)
+        self._busy.add(slot)
+        try:
+            pending.done = classified(request.outputs, slot, pending.done)
             if slot.hot is not None:
                 slot.hot.add(pending)
             else:

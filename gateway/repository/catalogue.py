@@ -21,7 +21,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     `isolation` None to the gateway's own default. `options` are the engine's, by Triton's keys.
     `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
     lie beside config.pbtxt and are found by `beside`. `written` is the file as a serialised
-    ModelConfig, b"" without one.
+    ModelConfig, b"" without one. A model may be `decoupled` without saying so here.
     """
 
     platform: str = ""
@@ -39,6 +39,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     label_files: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
     written: bytes = b""
+    decoupled: bool = False
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -156,5 +157,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         instances=config.instances,
         isolation=config.isolation or default_isolation,
         class_labels=entry.beside.class_labels,
+        decoupled=config.decoupled,
     )
     return SpecDraft(spec, config.is_max_batch_known)

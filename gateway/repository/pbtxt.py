@@ -20,7 +20,7 @@ from gateway.generated import model_config_pb2 as pb
 from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.formats import FORMATS, matching
-from gateway.repository.options import read_isolation, read_labels, read_options
+from gateway.repository.options import read_decoupled, read_isolation, read_labels, read_options
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
@@ -49,7 +49,7 @@ _HONOURED: Mapping[str, frozenset[str]] = {
         *("graph", "execution_accelerators", "input_pinned_memory", "output_pinned_memory"),
     }),
     "ExecutionAccelerators": frozenset(),
-    "ModelTransactionPolicy": frozenset(),
+    "ModelTransactionPolicy": frozenset({"decoupled"}),
     "ModelResponseCache": frozenset(),
 }
 # Present but empty, these mean what their absence means.
@@ -62,7 +62,6 @@ _WHY: Mapping[str, str] = {
     "gather_kernel_buffer_threshold": _NO_GPU,
     "gpu_execution_accelerator": _NO_GPU,
     "cpu_execution_accelerator": "is not supported: ONNX Runtime runs with its own CPU kernels only",
-    "decoupled": "is not supported: every request has one response",
     "optional": "is not supported: every input must be sent",
 }
 
@@ -94,6 +93,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         label_files=read_label_files(message.output),
         warmup=read_warmup(message.model_warmup, rows),
         written=message.SerializeToString(deterministic=True),
+        decoupled=read_decoupled(message),
     )
 
 

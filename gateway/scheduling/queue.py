@@ -9,6 +9,10 @@ time, so that it finds the next one waiting when it answers.
 A worker answers in order, so when it dies the oldest batch is to blame: its members run again one by
 one, each at most once more; members of later batches were not started and run again as they were.
 A batch whose run raised is halved until the request to blame is alone.
+
+A decoupled model runs one request at a time in each instance, in order of arrival, for as long as that
+answers: its answers may be as slow as their reader, and others would wait behind them in the worker
+instead of here, where another instance can take them. Once one answer has left nothing runs again.
 """
 
 from __future__ import annotations
@@ -19,23 +23,18 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.core.errors import (
-    DeadlineExceeded,
-    GatewayError,
-    InvalidInput,
-    ModelFailed,
-    Overloaded,
-)
+from gateway.core.errors import DeadlineExceeded, GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
 from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
-from gateway.scheduling.pending import Compat, Pending
+from gateway.scheduling.pending import Compat, Pending, PendingStream, as_stream
 from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.refusals import died_while_answering, error_of, one_answer_only
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
 from gateway.scheduling.splitting import split, whole
-from gateway.workers.frames import Failure
+from gateway.workers.frames import Failure, part_cost
 from gateway.workers.links import Link, Output, Timings
 
 
@@ -81,7 +80,9 @@ class ModelQueue:
         self._clock = clock
         self._poison = poison
         self._events = events
-        self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
+        self._is_decoupled = spec.decoupled
+        self._max_rows = spec.max_batch_size if spec.batching.enabled and not spec.decoupled else 0
+        self._max_in_flight = 1 if spec.decoupled else settings.batches_in_flight
         self._slots: dict[int, _Slot] = {}
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
         self._lanes: dict[Compat, Lane] = {}
@@ -94,8 +95,10 @@ class ModelQueue:
     # ---- requests in ----------------------------------------------------------------------------
 
     def add(self, pending: Pending) -> None:
-        """Admits a request; raises InvalidInput, Overloaded or ModelFailed (a known poison)."""
+        """Admits a request; raises InvalidInput, Overloaded, ModelFailed (a known poison) or Unsupported."""
         request = pending.request
+        if self._is_decoupled and not isinstance(pending, PendingStream):
+            raise one_answer_only(request.protocol)
         pending.plan = plan = self._signatures.plan(request)
         if self._waiting >= self._settings.max_queue_requests:
             self._forget_closed()
@@ -160,7 +163,7 @@ class ModelQueue:
     def _free_slot(self) -> _Slot | None:
         """The instance with the fewest batches, if it may take one more."""
         best: _Slot | None = None
-        fewest = self._settings.batches_in_flight
+        fewest = self._max_in_flight
         for slot in self._slots.values():
             if len(slot.batches) < fewest and slot.on_idle is None:
                 best, fewest = slot, len(slot.batches)
@@ -221,6 +224,8 @@ class ModelQueue:
         for member in members:
             member.batch_rows = rows
         slot.batches[batch_id] = members
+        if self._is_decoupled:
+            as_stream(members[0]).run_as(slot.link, batch_id)
         parts = [
             [member.request.inputs[member.plan.order[place]].data for member in members]
             for place in range(len(plan.order))
@@ -254,6 +259,20 @@ class ModelQueue:
         if self._waiting or self._again:
             self._pump_soon()
 
+    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
+        """One answer of a decoupled model, checked by the channel; takes over `lease`."""
+        only = as_stream(self._slots[link.worker_id].batches[batch_id][0])
+        cost = part_cost(sum(len(data) for _, data in outputs))
+        only.part(whole(self.spec, only, outputs, lease), cost, self._clock())
+
+    def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
+        """A decoupled model has given all its answers to a request."""
+        only = as_stream(self._finished(link, batch_id)[0])
+        only.compute_s = infer_ns * 1e-9
+        only.end()
+        only.leave_batch()
+        self._pump_soon()
+
     def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
         """A batch's run was refused or raised: alone it is the caller's error, else it is halved."""
         members = self._finished(link, batch_id)
@@ -261,7 +280,7 @@ class ModelQueue:
             member.leave_batch()
         still_open = open_only(members)
         if len(members) == 1:
-            _fail(still_open, _error_of(failure, text))
+            _fail(still_open, error_of(failure, text))
         else:
             self._again.extend(half for half in halves(still_open) if half)
         self._pump_soon()
@@ -290,6 +309,9 @@ class ModelQueue:
         self._pump_soon()
 
     def _strike(self, member: Pending, now: float) -> None:
+        if isinstance(member, PendingStream) and member.parts:
+            member.fail(died_while_answering())
+            return
         member.strikes += 1
         if member.strikes >= 2:
             self._poison.add(member.request, now)
@@ -351,17 +373,7 @@ class ModelQueue:
         assert all(self._lanes.values())
         assert self._waiting == sum(map(len, self._lanes.values()))
         for slot in self._slots.values():
-            assert len(slot.batches) <= self._settings.batches_in_flight
-
-
-def _error_of(failure: Failure, text: str) -> GatewayError:
-    match failure:
-        case Failure.BAD_INPUT:
-            return InvalidInput(text)
-        case Failure.NO_MEMORY:
-            return Overloaded(text, retry_after_s=1.0)
-        case _:
-            return ModelFailed(text)
+            assert len(slot.batches) <= self._max_in_flight
 
 
 def _fail(members: Sequence[Pending], error: GatewayError) -> None:

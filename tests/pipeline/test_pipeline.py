@@ -28,7 +28,7 @@ from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
-from tests.fakes.specs import CountedLease, doubling_spec, row_request
+from tests.fakes.specs import CountedLease, KeptStream, doubling_spec, row_request
 
 KEY = ModelKey("double", 1)
 
@@ -351,3 +351,32 @@ def test_a_request_that_was_not_understood_leaves_a_record() -> None:
     world.pipeline.refused("grpc", InvalidInput("garbage"))
     (record,) = world.records
     assert (record.protocol, record.reason) == ("grpc", Reason.INVALID_INPUT)
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+
+def test_a_stream_of_any_model_is_answered_and_leaves_one_record() -> None:
+    world = World()
+    world.world("absent")
+    sink = KeptStream()
+    assert world.pipeline.stream(row_request(2.0), sink) is not None
+    world.world("ready")
+    link = world.attach()
+    world.loop.turn()
+    link.double()
+    assert (sink.values, sink.ends) == ([4.0], [None])
+    (record,) = world.records
+    assert (record.reason, record.is_cold) == (None, True)
+
+
+def test_a_stream_is_refused_as_an_inference_is() -> None:
+    world = World()
+    sinks = [KeptStream(), KeptStream()]
+    unknown = msgspec.structs.replace(row_request(1.0), model="nobody")
+    assert world.pipeline.stream(unknown, sinks[0]) is None
+    world.world("ready")
+    world.attach()
+    assert world.pipeline.stream(row_request(1.0, width=3), sinks[1]) is None
+    reasons = [end.reason for sink in sinks for end in sink.ends if end is not None]
+    assert reasons == [Reason.NOT_FOUND, Reason.INVALID_INPUT] == [one.reason for one in world.records]
