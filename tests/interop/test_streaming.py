@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from gateway.generated import open_inference_pb2 as pb
+from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.python_files import (
     COUNTER,
@@ -395,3 +397,20 @@ def test_a_worker_that_dies_ends_the_stream_and_is_replaced(running: Gateway, cl
         "the model's process died after the first answers to this request",
     )
     assert [first(one) for one in client.ask(count(2))] == [0, 1]
+
+
+# ---- the official client -------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)  # the first run may have to install it
+def test_tritonclient_streams(running: Gateway) -> None:
+    try:
+        python = environment("tritonclient", "tritonclient") / "bin" / "python"
+    except Missing as missing:
+        pytest.skip(f"tritonclient cannot be installed: {missing}")
+    script = Path(__file__).with_name("stream_script.py")
+    command = [str(python), str(script), running.grpc.removeprefix("http://")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    wrong = {check: why for check, why in json.loads(done.stdout).items() if why}
+    assert not wrong, "\n".join(f"{check}:\n{why}" for check, why in wrong.items())
