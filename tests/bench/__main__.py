@@ -20,6 +20,7 @@ _NAMES = (
     "open-rest",
     "open-grpc",
     "cold",
+    "stream",
     "memory",
 )
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, models, servers
+from tests.bench import calls, models, servers, streams
 from tests.bench.bodies import GRPC_PATH, Signature, TensorName, fraud_rows, json_infer
 from tests.bench.comparison import Comparison, Sample, Side
 from tests.bench.figures import Measure, Target, percentile
@@ -74,6 +74,7 @@ def singles(setting: Setting) -> list[Single]:
         Single("open-rest", rest_title, p99, lambda: [_open_loop(setting, "rest", rest_title, p99)]),
         Single("open-grpc", grpc_title, p99, lambda: [_open_loop(setting, "grpc", grpc_title, p99)]),
         Single("cold", "first request to a model, p95", cold, lambda: [_cold_starts(setting, cold)]),
+        Single("stream", "responses of one decoupled model", streams.TARGET, lambda: _streams(setting)),
         Single("memory", "the tree at rest, PSS", below(160.0, "MB"), lambda: _memory(setting)),
     ]
 
@@ -245,6 +246,13 @@ def _first_request_ms(server: Server, name: str) -> float:
     if answer.status != 200:
         raise calls.WrongAnswer(f"{name}: {answer.status} {text[:300]!r}")
     return took * 1e3
+
+
+def _streams(setting: Setting) -> Sequence[Row]:
+    folder = setting.folder / "streams"
+    streams.write_repository(folder)
+    with servers.gateway(folder, cpus=setting.server_cpus) as server:
+        return [streams.over_sse(server, setting.load_cpus), streams.over_grpc(server, setting.load_cpus)]
 
 
 def _memory(setting: Setting) -> Sequence[Row]:
