@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from gateway.core.dtypes import DType
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, ModelFailed, Responses
+from gateway.runtimes.contract import Array, ModelFailed, Responses, StreamEnded
 
 _END = object()
+# How often a generator that awaits something is looked after.
+_LOOK_S = 0.05
 
 
 class Answers:
@@ -52,7 +55,8 @@ def give(given: Any, answers: Answers, settle: Callable[[Any], Any]) -> None:
     A generator that is not read to its end is closed: it sees GeneratorExit where it stands.
     """
     if isinstance(given, AsyncIterator):
-        _give_each(answers, lambda: settle(_following(given)), lambda: settle(_closed(given)))
+        each = _Asynchronous(given, answers.is_cancelled)
+        _give_each(answers, lambda: settle(each.following()), lambda: settle(each.close()))
     elif isinstance(given, Iterator):
         _give_each(answers, lambda: next(given, _END), getattr(given, "close", _nothing))
     else:
@@ -67,13 +71,46 @@ def _give_each(answers: Answers, following: Callable[[], object], close: Callabl
         close()
 
 
-async def _following(given: AsyncIterator[object]) -> object:
-    return await anext(given, _END)
+class _Asynchronous:
+    """An asynchronous generator; while it awaits something it hears that nobody waits for it any more."""
 
+    def __init__(self, given: AsyncIterator[object], is_cancelled: Callable[[], bool]) -> None:
+        self._given = given
+        self._is_cancelled = is_cancelled
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_cancelled = False
 
-async def _closed(given: AsyncIterator[object]) -> None:
-    if hasattr(given, "aclose"):
-        await given.aclose()
+    async def following(self) -> object:
+        """Its next answer, _END after the last; raises StreamEnded."""
+        self._task = asyncio.current_task()
+        if self._timer is None:
+            self._look_later()
+        try:
+            return await anext(self._given, _END)
+        except asyncio.CancelledError:
+            if self._was_cancelled:
+                raise StreamEnded from None
+            raise ModelFailed("infer was cancelled, and not by the gateway") from None
+        finally:
+            self._task = None
+
+    async def close(self) -> None:
+        """Must be called after the last answer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if hasattr(self._given, "aclose"):
+            await self._given.aclose()
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        if self._is_cancelled() and self._task is not None:
+            self._was_cancelled = True
+            self._task.cancel()
+        else:
+            self._look_later()
 
 
 def _nothing() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -89,3 +90,28 @@ def test_what_is_no_answer() -> None:
 
 def test_texts_are_bytes() -> None:
     assert in_order({"T": np.array(["a"])}, [TEXT])[0].dtype == object
+
+
+def test_a_generator_that_awaits_hears_that_nobody_waits() -> None:
+    ends: list[str] = []
+
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        yield one(1)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    with pytest.raises(StreamEnded):
+        given(endless(), limit=1)
+    assert ends == ["cancelled"]
+
+
+def test_a_generator_that_cancels_itself_fails() -> None:
+    async def cancels() -> AsyncIterator[dict[str, Any]]:
+        yield one(1)
+        raise asyncio.CancelledError
+
+    with pytest.raises(ModelFailed, match="not by the gateway"):
+        given(cancels())
