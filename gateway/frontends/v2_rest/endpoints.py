@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -139,7 +138,7 @@ class Infer:
 
     def under(self, identity: str) -> Infer:
         """The same for a request whose id is `identity`, unless its body says otherwise."""
-        other = copy(self)
+        other = Infer(Tools(self._service, self._settings, self._clock), self._target, self._format)
         other._infer = named(self._infer, identity)
         return other
 
