@@ -414,3 +414,32 @@ def test_tritonclient_streams(running: Gateway) -> None:
     assert done.returncode == 0, done.stderr
     wrong = {check: why for check, why in json.loads(done.stdout).items() if why}
     assert not wrong, "\n".join(f"{check}:\n{why}" for check, why in wrong.items())
+
+
+# ---- the end of the gateway ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_drain_lets_streams_end_and_ends_idle_calls(repository: Path, engine: str) -> None:
+    with gateway(
+        repository, "--insecure-dev", environment={"GATEWAY_FRONTENDS__GRPC__ENGINE": engine}
+    ) as running:
+        client = Client(running)
+        wait = threading.Event()
+
+        def idle() -> Iterator[pb.ModelInferRequest]:
+            yield count(1)
+            wait.wait(30)
+
+        quiet = client.stream(idle())
+        assert first(next(quiet)) == 0
+        busy = client.stream(iter([count(20, rest_ms=50)]))
+        assert first(next(busy)) == 0
+        running.process.terminate()
+        assert len(list(busy)) == 19
+        with pytest.raises(grpc.RpcError) as caught:
+            next(quiet)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        wait.set()
+        assert running.process.wait(10) == 0
+        client.channel.close()

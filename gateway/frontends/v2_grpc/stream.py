@@ -184,13 +184,12 @@ class StreamCall:
     def _end_if_done(self) -> None:
         if self._open or self._is_over:
             return
-        if self._is_draining:
+        if self._has_all and self._reader.is_empty:
+            self._end(OK)
+        elif self._is_draining:
             self.end(Overloaded("the gateway is shutting down"))
         elif self._has_all and self._is_reading:
-            if self._reader.is_empty:
-                self._end(OK)
-            else:
-                self.end(InvalidInput("the stream ended within a message"))
+            self.end(InvalidInput("the stream ended within a message"))
 
     def _end(self, trailers: Headers) -> None:
         if not self._is_over:

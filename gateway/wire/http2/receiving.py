@@ -257,11 +257,8 @@ class Upload:
         self._tell_end()
 
     def is_overdue(self, now: float, opened_at: float) -> bool:
-        """True if the body comes too slowly, or not at all.
-
-        A body whose answer has begun is half of a conversation: nobody says how long that may pause.
-        """
-        if self.is_paused or (self.receiver is not None and self._stream.out is not None):
+        """True if the body comes too slowly, or not at all."""
+        if self.is_paused:
             return False
         settings = self._settings
         age = now - opened_at

@@ -251,3 +251,12 @@ def test_services_that_answer_at_once():
     call.service.streams = False
     call.ask("r0", "r1")
     assert [one.infer_response.id for one in call.told] == ["r0", "r1"]
+
+
+def test_a_call_that_has_asked_all_ends_well_in_a_drain_too():
+    call = Call()
+    call.ask("r0")
+    call.receiver.on_end()
+    call.streams.finish()
+    call.answer(0, 1, is_last=True)
+    assert call.status == b"0"
