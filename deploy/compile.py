@@ -41,6 +41,7 @@ HOT = (
     "gateway/scheduling/queue.py",
     "gateway/scheduling/signature.py",
     "gateway/scheduling/splitting.py",
+    "gateway/telemetry/counters.py",
     "gateway/workers/channel.py",
     "gateway/workers/execution.py",
     "gateway/workers/frames.py",

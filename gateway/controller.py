@@ -21,17 +21,18 @@ from gateway.admin.metrics import MetricsService
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
 from gateway.core.clock import monotonic_s
+from gateway.lifecycle.desk import Desk
+from gateway.lifecycle.following import Following
 from gateway.lifecycle.fronts import FRONT, FrontFailed, Fronts, FrontSettings
 from gateway.lifecycle.ledger import Ledger
 from gateway.lifecycle.load_slots import LoadGate
+from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
-from gateway.lifecycle.offers import RUNTIMES, catalogue_of
-from gateway.repository.catalogue import Catalogue
-from gateway.repository.index import settle
-from gateway.repository.local import RepositoryUnreachable, scan_all
-from gateway.telemetry.counters import FrontReport, Merged
+from gateway.lifecycle.offers import RUNTIMES
+from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
+from gateway.telemetry.series import FrontReport
 from gateway.wire.listener import Listener
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of
@@ -42,8 +43,6 @@ log = logging.getLogger("gateway.controller")
 CHILD = "gateway.workers.child:main"
 # Between looks at stray children and at fronts that do not start.
 TICK_S = 1.0
-# While the repository has never been readable, it is looked at this often.
-FIRST_LOOK_S = 2.0
 # What fronts may take beyond their drain to close listeners and say goodbye.
 GOODBYE_S = 2.0
 
@@ -116,6 +115,9 @@ class Controller:
             self.ledger.record,
         )
         self.lifecycle = Lifecycle(means, self.fronts)
+        self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
+        self._loads = Loads(self.lifecycle, self._following)
+        self._desk = Desk(self._loads, self.fronts.sync)
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
@@ -127,7 +129,7 @@ class Controller:
     async def serve(self, announce: Announce) -> int:
         """Runs until `stop` is called; returns the exit status. `announce` is told the ports, once."""
         self.supervisor.start()
-        self.fronts.start(self.lifecycle)
+        self.fronts.start(self.lifecycle, self._desk)
         status = 0
         try:
             await _unless(self._stop, self._run(announce))
@@ -156,7 +158,8 @@ class Controller:
 
     async def _run(self, announce: Announce) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_repository(), name="repository")
+            group.create_task(self._following.follow(), name="repository")
+            group.create_task(self._desk.run(), name="desk")
             group.create_task(self._tick(), name="tick")
             metrics_port = await self._listen()
             ports = await self.fronts.wait_until_listening()
@@ -183,34 +186,11 @@ class Controller:
         await self.fronts.kill()
         await self.supervisor.wait_until_gone(2.0)
         reap_strays(())
+        self._loads.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
 
     # ---- what goes on all the time -------------------------------------------------------------------
-
-    async def _follow_repository(self) -> None:
-        settings = self._config.repository
-        served = previous = Catalogue()
-        is_first, fault = True, ""
-        while True:
-            try:
-                current = await asyncio.to_thread(scan_all, settings.paths, previous)
-            except RepositoryUnreachable as error:
-                if error.text != fault:
-                    log.error("%s; what is known goes on being served", error.text)
-                fault = error.text
-            else:
-                served = current if is_first else settle(served, previous, current)
-                previous, is_first, fault = current, False, ""
-                self._reconcile(served)
-            if not settings.poll_s and not is_first:
-                return
-            await asyncio.sleep(settings.poll_s or FIRST_LOOK_S)
-
-    def _reconcile(self, found: Catalogue) -> None:
-        runtimes = {**RUNTIMES, **self._config.workers.runtimes}
-        limit = self._config.repository.default_max_batch_size
-        self.lifecycle.reconcile(catalogue_of(found, runtimes, limit))
 
     async def _tick(self) -> None:
         while True:

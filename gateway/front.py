@@ -23,6 +23,7 @@ import uvloop
 from gateway.config import GatewayConfig, validate
 from gateway.control.channel import ControlChannel
 from gateway.control.messages import (
+    Answered,
     Attach,
     Bye,
     Configure,
@@ -32,13 +33,17 @@ from gateway.control.messages import (
     FromFront,
     Listening,
     Snapshot,
+    Sync,
+    Synced,
     ToFront,
 )
 from gateway.core.clock import monotonic_ns, monotonic_s, wall_s
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.frontends.service import Protocols
+from gateway.pipeline.asking import Asks
 from gateway.pipeline.catalogue import Catalogue
+from gateway.pipeline.control import NoControl, Repository
 from gateway.pipeline.instances import Instances
 from gateway.pipeline.pipeline import Pipeline
 from gateway.runtimes.contract import LoadError
@@ -46,7 +51,8 @@ from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
-from gateway.telemetry.counters import Gauges, QueueDepth
+from gateway.telemetry.series import Gauges, QueueDepth
+from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
 from gateway.workers.arena import Arena
@@ -85,12 +91,19 @@ class Front:
         self._catalogue = Catalogue(scheduling.max_cold_waiters, scheduling.cold_wait_s)
         self._instances = Instances(self._catalogue, self._make_queue, monotonic_s, self._tell)
         self._pipeline = Pipeline(self._catalogue, scheduling, monotonic_s, self._sink(), self._tell)
-        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s)
+        self._asks = Asks(channel.send, monotonic_s)
+        control = Repository(self._asks) if config.server.insecure_dev else NoControl()
+        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control)
         self._context = server_context(config.tls) if config.tls is not None else None
         self._listeners: dict[str, Listener | GrpcioListener] = {
             "http": self._make_listener(),
             "grpc": self._make_grpc_listener(),
         }
+        self._busy_poll: BusyPoll | None = None
+        if spin_us := config.wire.busy_poll_us:
+            self._busy_poll = BusyPoll(
+                self._loop, monotonic_s, spin_us * 1e-6, lambda: self._counters.finished
+            )
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -121,6 +134,11 @@ class Front:
         self._drain_s = drain_s if self._drain_s is None else min(drain_s, self._drain_s)
         self._stopped.set()
 
+    def orphan(self) -> None:
+        """The controller is gone: finishes what there is, and ends."""
+        self._asks.lose()
+        self.stop(ORPHAN_DRAIN_S)
+
     async def _drain(self) -> None:
         assert self._drain_s is not None
         self._pipeline.drain()
@@ -145,6 +163,10 @@ class Front:
                 self._instances.detach(message.worker)
             case Drain():
                 self.stop(message.timeout_s)
+            case Sync():
+                self._tell(Synced(message.number))
+            case Answered():
+                self._asks.on_answer(message, fds)
             case Configure():
                 log.error("a second configuration was ignored")
 
@@ -208,8 +230,14 @@ class Front:
     # ---- time -----------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
+        if self._busy_poll is not None:
+            self._busy_poll.look()
         if not self._pipeline.is_idle:
             self._pipeline.sweep(monotonic_s())
+        if len(self._asks):
+            self._asks.sweep(monotonic_s())
+        if self._instances.is_leaving:
+            self._instances.sweep()
         self._loop.call_later(SWEEP_S, self._sweep)
 
     def _flush(self) -> None:
@@ -260,7 +288,7 @@ async def serve(fd: int) -> int:
         if front is None:
             configured.cancel()
         else:
-            front.stop(ORPHAN_DRAIN_S)
+            front.orphan()
 
     channel: ControlChannel[ToFront] = ControlChannel(
         socket.socket(fileno=fd), ToFront, on_message, on_closed

@@ -95,7 +95,20 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
     timeout_s: float
 
 
-ToFront = Configure | Snapshot | Attach | Detach | Drain
+class Sync(msgspec.Struct, frozen=True, tag="sync"):
+    """Answer with Synced: everything that was sent before this has then been acted upon."""
+
+    number: int
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """The answer to the front's own Ask `number`: a control.questions.Answer as a parcel."""
+
+    number: int
+    answer: bytes
+
+
+ToFront = Configure | Snapshot | Attach | Detach | Drain | Sync | Answered
 
 # ---- front to controller ------------------------------------------------------------------------
 
@@ -132,8 +145,25 @@ class Counters(msgspec.Struct, frozen=True, tag="counters"):
     data: bytes
 
 
+class Synced(msgspec.Struct, frozen=True, tag="synced"):
+    """The answer to Sync."""
+
+    number: int
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """Somebody wants to know or to change something: a control.questions.Question as a parcel.
+
+    `number` is the front's own; nobody waits any more once `wait_s` is over.
+    """
+
+    number: int
+    question: bytes
+    wait_s: float
+
+
 class Bye(msgspec.Struct, frozen=True, tag="bye"):
     """Drained; the process exits after this packet."""
 
 
-FromFront = Listening | Activate | Detached | Suspect | Counters | Bye
+FromFront = Listening | Activate | Detached | Suspect | Counters | Synced | Ask | Bye

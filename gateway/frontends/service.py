@@ -10,17 +10,24 @@ from gateway.frontends.v2_grpc.endpoints import Tools as GrpcTools
 from gateway.frontends.v2_grpc.routes import Grpc
 from gateway.frontends.v2_rest.endpoints import Tools as RestTools
 from gateway.frontends.v2_rest.routes import Rest
+from gateway.pipeline.control import RepositoryService
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Endpoint, Head
 
 
 class Protocols:
-    """Implements `Service`: V2 over REST and over gRPC, of one inference service."""
+    """Implements `Service`: V2 over REST and over gRPC, of one inference service and one repository."""
 
-    def __init__(self, inference: InferenceService, settings: FrontendSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        inference: InferenceService,
+        settings: FrontendSettings,
+        clock: Clock,
+        repository: RepositoryService,
+    ) -> None:
         name = settings.told_name
-        self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock), name, __version__)
-        rest = Rest(RestTools(inference, settings.rest, clock), name, __version__)
+        self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock, repository), name, __version__)
+        rest = Rest(RestTools(inference, settings.rest, clock, repository), name, __version__)
         self._router = Router(rest, self._grpc)
 
     def route(self, head: Head) -> Endpoint:

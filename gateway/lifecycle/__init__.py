@@ -4,6 +4,8 @@ states      the table of what may follow what
 version     the actor of one version: its instances, its deaths, its retirement | means: what it works with
 manager     all versions of a repository; turns what is offered into versions, and changes into views
 fronts      the front processes: started, told the world, connected to workers, restarted, drained
+following   the repository, looked at now and then | loads: load and unload on somebody's word
+desk        answers what fronts ask | roll_call: waits until all of them have answered
 load_slots  who may load next | disappearance: what of a shrunken listing is believed
 offers      the repository's words as a worker's orders | facts, ledger: what telemetry learns
 

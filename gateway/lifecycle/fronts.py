@@ -21,6 +21,8 @@ import msgspec
 from gateway.control.channel import ControlChannel, packet_pair
 from gateway.control.messages import (
     Activate,
+    Answered,
+    Ask,
     Attach,
     Bye,
     Configure,
@@ -32,11 +34,14 @@ from gateway.control.messages import (
     Listening,
     ModelView,
     Suspect,
+    Sync,
+    Synced,
     ToFront,
 )
 from gateway.control.snapshots import Delta, aged, steps
 from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
+from gateway.lifecycle.roll_call import RollCall
 from gateway.workers.messages import Connect, ToWorker
 from gateway.workers.processes import Process, describe, launch
 from gateway.workers.restart import RestartPolicy, backoff, recent
@@ -44,6 +49,17 @@ from gateway.workers.restart import RestartPolicy, backoff, recent
 log = logging.getLogger("gateway.fronts")
 
 FRONT = "gateway.front"
+
+
+# Takes an answer, and the descriptors that go with it.
+Reply = Callable[[Answered, tuple[int, ...]], None]
+
+
+class FrontQuestions(Protocol):
+    """Answers what fronts ask."""
+
+    def on_ask(self, ask: Ask, fds: tuple[int, ...], reply: Reply) -> None:
+        """Must call `reply` once, now or later (harmless when the front is gone); owns `fds`."""
 
 
 class FrontEvents(Protocol):
@@ -133,14 +149,16 @@ class Fronts:
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._events: FrontEvents | None = None
+        self._questions: FrontQuestions | None = None
         self._fronts = [_Front(index) for index in range(settings.count)]
         self._generations = count(1)
         # The world as last published, with the time of each view, for fronts yet to come.
         self._views: dict[str, tuple[ModelView, float]] = {}
         self._is_complete = False
         self._attached: dict[int, _Attached] = {}
-        # Detached workers: the fronts that have not yet answered, and what to do then.
-        self._detaching: dict[int, tuple[set[int], Callable[[], None]]] = {}
+        # Detached workers, until all fronts have let go of them | synchronisations under way.
+        self._detaching, self._syncing = RollCall(), RollCall()
+        self._syncs = count(1)
         self._ports: Mapping[str, int] = {}
         self._all_listening: asyncio.Future[Mapping[str, int]] = self._loop.create_future()
         self._all_ended = asyncio.Event()
@@ -149,9 +167,9 @@ class Fronts:
 
     # ---- life of the processes -----------------------------------------------------------------------
 
-    def start(self, events: FrontEvents) -> None:
+    def start(self, events: FrontEvents, questions: FrontQuestions) -> None:
         """Starts the first front, and the others as soon as it has told its ports."""
-        self._events = events
+        self._events, self._questions = events, questions
         self._launch(self._fronts[0])
 
     async def wait_until_listening(self) -> Mapping[str, int]:
@@ -188,8 +206,9 @@ class Fronts:
 
     def check(self) -> None:
         """Asserts the invariants."""
-        assert not self._attached.keys() & self._detaching.keys()
-        assert all(waiting for waiting, _ in self._detaching.values())
+        assert not any(worker in self._detaching for worker in self._attached)
+        self._detaching.check()
+        self._syncing.check()
 
     def check_hung(self, now: float) -> None:
         """Ends a front that does not come to listen within its time; it is then started again."""
@@ -226,18 +245,24 @@ class Fronts:
         if self._attached.pop(worker, None) is None:
             on_detached()
             return
-        waiting = {front.index for front in self._fronts if front.channel}
         for front in self._fronts:
             self._send(front, Detach(worker))
-        self._detaching[worker] = (waiting, on_detached)
-        self._settle(worker)
+        self._detaching.begin(worker, self._reachable(), on_detached)
 
     def forget(self, worker: int) -> None:
         """The worker is dead: nothing is to be said about it any more (its channels tell the fronts)."""
         self._attached.pop(worker, None)
-        _, on_detached = self._detaching.pop(worker, (set(), None))
-        if on_detached:
-            on_detached()
+        self._detaching.dismiss(worker)
+
+    def sync(self, then: Callable[[], None]) -> None:
+        """Calls back, perhaps at once, when every front has acted upon all it was sent until now."""
+        number = next(self._syncs)
+        for front in self._fronts:
+            self._send(front, Sync(number))
+        self._syncing.begin(number, self._reachable(), then)
+
+    def _reachable(self) -> set[int]:
+        return {front.index for front in self._fronts if front.channel}
 
     # ---- processes -----------------------------------------------------------------------------------
 
@@ -301,8 +326,8 @@ class Fronts:
         front.channel.close()
         front.channel = None
         front.ports = None
-        for worker in tuple(self._detaching):
-            self._answered(front, worker)
+        self._detaching.lost(front.index)
+        self._syncing.lost(front.index)
 
     def _note_if_all_ended(self) -> None:
         if all(front.process is None for front in self._fronts):
@@ -311,9 +336,14 @@ class Fronts:
     # ---- messages ------------------------------------------------------------------------------------
 
     def _on_message(self, front: _Front, message: FromFront, fds: tuple[int, ...]) -> None:
-        for fd in fds:  # a front has none to give
-            os.close(fd)
         assert self._events is not None
+        if isinstance(message, Ask):
+            assert self._questions is not None
+            assert front.channel is not None, "it has just been heard"
+            self._questions.on_ask(message, fds, front.channel.send)
+            return
+        for fd in fds:  # a front has no other to give
+            os.close(fd)
         match message:
             case Counters(data):
                 self._telemetry.on_counters(front.index, data)
@@ -322,7 +352,9 @@ class Fronts:
             case Suspect(worker, reason):
                 self._events.on_suspect(worker, reason)
             case Detached(worker):
-                self._answered(front, worker)
+                self._detaching.answered(worker, front.index)
+            case Synced(number):
+                self._syncing.answered(number, front.index)
             case Listening(ports):
                 self._on_listening(front, ports)
             case Bye():
@@ -336,17 +368,6 @@ class Fronts:
                 self._launch(other)
         if all(other.ports is not None for other in self._fronts) and not self._all_listening.done():
             self._all_listening.set_result(self._ports)
-
-    def _answered(self, front: _Front, worker: int) -> None:
-        if worker in self._detaching:
-            self._detaching[worker][0].discard(front.index)
-            self._settle(worker)
-
-    def _settle(self, worker: int) -> None:
-        waiting, on_detached = self._detaching[worker]
-        if not waiting:
-            del self._detaching[worker]
-            on_detached()
 
     def _send(self, front: _Front, message: ToFront) -> None:
         if front.channel:

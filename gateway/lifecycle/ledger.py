@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.core.model import ModelKey
 from gateway.lifecycle.facts import Fact, InstanceFailed, InstanceLoaded, WorkerDied
-from gateway.telemetry.counters import Histogram
 from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries
+from gateway.telemetry.series import Histogram
 
 # A worker names the phases of its load: more than these, or longer names, are not kept.
 MAX_PHASES = 16

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from gateway.control.messages import ModelView
+from gateway.control.questions import IndexEntry
 from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import Catalogue, Offer
+from gateway.lifecycle.states import State
 from gateway.lifecycle.version import Version
 
 log = logging.getLogger("gateway.lifecycle")
@@ -25,6 +27,11 @@ class Views(Protocol):
 
     def publish(self, changed: tuple[ModelView, ...], removed: tuple[str, ...] = ()) -> None:
         """These models are new or different, those are gone (perhaps never told of)."""
+
+
+# How a load went: "" where every version is ready, else why one is not.
+Outcome = Callable[[str], None]
+UNLOADED = "unloaded"
 
 
 class LifecycleStatistics(msgspec.Struct, frozen=True):
@@ -45,14 +52,23 @@ class Lifecycle:
         # Invariant: the same versions, by model, so that one model's view costs its own versions only.
         self._models: dict[str, dict[int, Version]] = {}
         self._is_published = False
-        self._broken: Mapping[str, str] = {}
-        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._broken: dict[str, str] = {}
+        self._labels: dict[str, Mapping[str, int]] = {}
+        # What the repository has of each model that was unloaded: nothing of it is served until it is loaded.
+        self._unloaded: dict[str, Catalogue] = {}
+        # Loads that somebody waits for, by model.
+        self._awaited: dict[str, Outcome] = {}
         self._doubted: frozenset[ModelKey] = frozenset()
         # While not None: names whose views are published when the whole reconciliation is through.
         self._dirty: set[str] | None = None
 
     def reconcile(self, catalogue: Catalogue) -> None:
-        """Makes the versions those of `catalogue`; what is new starts absent, what is gone is drained."""
+        """Makes the versions those of `catalogue`; what is new starts absent, what is gone is drained.
+
+        What was unloaded stays so, whatever becomes of it there.
+        """
+        unloaded = self._unloaded
+        catalogue, self._unloaded = _set_apart(catalogue, unloaded)
         offers = self._keeping_served(catalogue)
         current = frozenset(key for key, version in self._versions.items() if not version.is_withdrawn)
         belief = believe(current, offers, self._doubted)
@@ -61,10 +77,13 @@ class Lifecycle:
                 "%d of %d versions are gone at once: not believed yet", len(belief.doubted), len(current)
             )
         self._doubted = belief.doubted
-        old, self._broken = self._broken, catalogue.broken
+        old, self._broken = self._broken, dict(catalogue.broken)
         # A set, so that whatever changes below is published once.
         labels = self._keeping_labels(catalogue)
         dirty = _differing(old, self._broken) | _differing(self._labels, labels)
+        dirty |= {
+            name for name, mine in unloaded.items() if _is_there(mine) != _is_there(self._unloaded[name])
+        }
         self._labels = labels
         self._dirty = dirty
         for key in belief.gone:
@@ -72,9 +91,75 @@ class Lifecycle:
             self._versions[key].withdraw()
         for key, offer in catalogue.offers.items():
             self._take(key, offer, dirty)
-        self._dirty = None
-        if dirty or not self._is_published:
-            self._publish(dirty)
+        self._end_batch()
+
+    def unload(self, name: str) -> None:
+        """Serves no version of `name` until it is loaded; harmless for a model that is not there."""
+        versions = self._models.get(name, {})
+        if name in self._unloaded or not (versions or name in self._broken):
+            return
+        mine = Catalogue({one.key: one.offered for one in versions.values() if not one.is_withdrawn})
+        if reason := self._broken.get(name):
+            mine = Catalogue({}, {name: reason})
+        self._unloaded[name] = mine
+        self._broken.pop(name, None)
+        self._dirty = {name}
+        for version in tuple(versions.values()):
+            version.withdraw()
+        self._end_batch()
+
+    def take(self, name: str, catalogue: Catalogue) -> None:
+        """Makes the versions of `name` those of `catalogue`, also where it was unloaded or is served.
+
+        A loaded one that is to be another is drained; whoever calls it meanwhile waits for its next load.
+        """
+        self._replace(name, catalogue)
+        self._end_batch()
+
+    def load(self, name: str, catalogue: Catalogue, outcome: Outcome) -> None:
+        """Does what `take` does and loads all versions; calls `outcome` once.
+
+        Must not be called while another load of `name` is under way.
+        """
+        assert name not in self._awaited, "loads of one model are one after the other"
+        self._replace(name, catalogue)
+        for key in catalogue.offers:
+            self._versions[key].retry()
+        self._awaited[name] = outcome
+        self._end_batch()
+
+    def give_up(self, name: str) -> None:
+        """Nobody waits for the load of `name` any more; it goes on."""
+        self._awaited.pop(name, None)
+
+    def activate(self, name: str) -> None:
+        """Loads all versions of a model that are not known to fail."""
+        for version in tuple(self._models.get(name, {}).values()):
+            version.activate()
+
+    def is_unloaded(self, name: str) -> bool:
+        """True from its unload to its next load."""
+        return name in self._unloaded
+
+    def is_loaded(self, name: str) -> bool:
+        """True while one of its versions serves, or is about to."""
+        return any(one.is_loaded and not one.is_withdrawn for one in self._models.get(name, {}).values())
+
+    def index(self) -> tuple[IndexEntry, ...]:
+        """Every version of every model, by name and number, with its state."""
+        entries = [
+            version.indexed() for version in self._versions.values() if version.key.name not in self._unloaded
+        ]
+        served = {entry.name for entry in entries}
+        entries += [
+            IndexEntry(name, 0, "UNAVAILABLE", reason)
+            for name, reason in self._broken.items()
+            if name not in served
+        ]
+        for name, mine in self._unloaded.items():
+            numbers = [key.version for key in mine.offers] or [0 for _ in mine.broken]
+            entries += [IndexEntry(name, number, "UNAVAILABLE", UNLOADED) for number in numbers]
+        return tuple(sorted(entries, key=lambda entry: (entry.name, entry.version)))
 
     def on_activate(self, key: ModelKey, wait_s: float) -> None:
         """Somebody waits for `key`; unknown ones and repetitions are harmless."""
@@ -109,6 +194,20 @@ class Lifecycle:
         for version in self._versions.values():
             version.check()
             assert not version.is_over
+
+    def _replace(self, name: str, catalogue: Catalogue) -> None:
+        self._dirty = dirty = {name}
+        self._unloaded.pop(name, None)
+        self._broken.pop(name, None)
+        self._broken.update(catalogue.broken)
+        self._labels.pop(name, None)
+        self._labels.update(catalogue.labels)
+        for version in tuple(self._models.get(name, {}).values()):
+            offer = catalogue.offers.get(version.key)
+            if offer is None or offer.fingerprint != version.offered.fingerprint:
+                version.withdraw()
+        for key, offer in catalogue.offers.items():
+            self._take(key, offer, dirty)
 
     def _take(self, key: ModelKey, offer: Offer, dirty: set[str]) -> None:
         version = self._versions.get(key)
@@ -153,14 +252,34 @@ class Lifecycle:
         else:
             self._publish({version.key.name})
 
+    def _end_batch(self) -> None:
+        dirty, self._dirty = self._dirty or set(), None
+        if dirty or not self._is_published:
+            self._publish(dirty)
+
     def _publish(self, names: set[str]) -> None:
         changed = [view for name in sorted(names) if (view := self._view(name)) is not None]
         gone = names - {view.name for view in changed}
         self._is_published = True
         self._views.publish(tuple(changed), tuple(sorted(gone)))
+        for name in names & self._awaited.keys():
+            if (result := self._result(name)) is not None:
+                self._awaited.pop(name)(result)
+
+    def _result(self, name: str) -> str | None:
+        """How a load of all its versions has gone; None while that is open."""
+        versions = [one for one in self._models.get(name, {}).values() if not one.is_withdrawn]
+        if not versions:
+            return "it is not in the repository any more"
+        for version in versions:
+            if version.state is State.FAILED:
+                return f"version {version.key.version}: {version.indexed().reason}"
+        return "" if all(version.state is State.READY for version in versions) else None
 
     def _view(self, name: str) -> ModelView | None:
-        """The model as fronts must see it; None where there is none."""
+        """The model as fronts must see it; None where there is none. What was unloaded has no versions."""
+        if unloaded := self._unloaded.get(name):
+            return ModelView(name, ()) if _is_there(unloaded) else None
         now = self._means.clock()
         versions_by_number = sorted(self._models.get(name, {}).items())
         views = [version.view(now) for _, version in versions_by_number]
@@ -172,3 +291,26 @@ class Lifecycle:
 
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
     return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
+def _set_apart(
+    catalogue: Catalogue, unloaded: Mapping[str, Catalogue]
+) -> tuple[Catalogue, dict[str, Catalogue]]:
+    """`catalogue` without the models that were unloaded, and what it has of each of those."""
+    if not unloaded:
+        return catalogue, {}
+    offers: dict[str, dict[ModelKey, Offer]] = {name: {} for name in unloaded}
+    rest: dict[ModelKey, Offer] = {}
+    for key, offer in catalogue.offers.items():
+        offers.get(key.name, rest)[key] = offer
+    broken = catalogue.broken
+    apart = {
+        name: Catalogue(mine, {name: broken[name]} if name in broken else {}) for name, mine in offers.items()
+    }
+    faults = {name: reason for name, reason in broken.items() if name not in apart}
+    labels = {name: labels for name, labels in catalogue.labels.items() if name not in apart}
+    return Catalogue(rest, faults, labels), apart
+
+
+def _is_there(mine: Catalogue) -> bool:
+    return bool(mine.offers or mine.broken)

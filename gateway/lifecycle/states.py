@@ -35,7 +35,7 @@ class Event(enum.Enum):
     LOST = "lost"  # an instance died; others serve, or it was not ready yet
     LAST_LOST = "last_lost"  # the last serving instance died
     CRASHED = "crashed"  # it died too often
-    WITHDRAW = "withdraw"  # the repository or the policy does not have it any more
+    WITHDRAW = "withdraw"  # the repository or the policy does not have it any more, or it was unloaded
     DRAINED = "drained"  # no front has a batch in it
     STOPPED = "stopped"  # none of its workers is left
     FORGIVE = "forgive"  # the time to remember a failure is over

@@ -10,9 +10,11 @@ out, it is told to stop, and only its end is still of interest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from gateway.control.messages import VersionState, VersionView
+from gateway.control.questions import IndexEntry, IndexState
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.means import Means, Timer, Worker
 from gateway.lifecycle.offers import Offer, inline_load, known_spec, merged, order
@@ -22,6 +24,16 @@ from gateway.workers.restart import Quarantine, after_death, policy_of, recent
 from gateway.workers.supervisor import Exit
 
 log = logging.getLogger("gateway.lifecycle")
+
+# Whatever can be called is ready, loaded or not: as GET …/ready says.
+_INDEXED: Mapping[str, tuple[IndexState, str]] = MappingProxyType({
+    "absent": ("READY", "it loads at the first request"),
+    "loading": ("LOADING", ""),
+    "ready": ("READY", ""),
+    "draining": ("UNLOADING", ""),
+    "unloading": ("UNLOADING", ""),
+    "failed": ("UNAVAILABLE", ""),
+})
 
 
 class Instance:
@@ -69,6 +81,11 @@ class Version:
         return sum(instance.is_serving for instance in self._instances)
 
     @property
+    def offered(self) -> Offer:
+        """What it is, or would be, loaded from."""
+        return self._offer
+
+    @property
     def is_loaded(self) -> bool:
         """True while it serves or is about to."""
         return self.state in {State.LOADING, State.READY}
@@ -99,6 +116,13 @@ class Version:
                     self.key.version, "failed", self._spec, self._reason, retry_in_s, self._offer.config
                 )
         return VersionView(self.key.version, shown, self._spec, config=self._offer.config)
+
+    def indexed(self) -> IndexEntry:
+        """Where it is, in the words of the model repository extension."""
+        state, reason = _INDEXED["loading" if self._is_awaited else self.state.value]
+        if self.state is State.FAILED:
+            reason = self._reason
+        return IndexEntry(self.key.name, self.key.version, state, reason)
 
     def check(self) -> None:
         """Asserts the invariants."""
@@ -133,7 +157,7 @@ class Version:
                 self._offer = offer
                 self._on_change(self)
             return
-        if self.state not in {State.ABSENT, State.FAILED}:
+        if self.is_loaded:
             self._refuse_change(offer)
             return
         self._offer, self._spec, self._deaths = offer, known_spec(offer), ()
@@ -141,8 +165,15 @@ class Version:
             self._forgive()
         self._on_change(self)
 
+    def retry(self) -> None:
+        """Somebody has reason to think that it loads now: a failure is forgotten, and it is loaded."""
+        if self.state is State.FAILED and not self._is_closed:
+            self._deaths = ()
+            self._forgive()
+        self.activate()
+
     def withdraw(self) -> None:
-        """The repository does not have it any more: what serves is drained and stopped."""
+        """The repository does not have it, or it was unloaded: what serves is drained and stopped."""
         self.is_withdrawn = True
         self._is_awaited = False
         self.state = after(self.state, Event.WITHDRAW)

@@ -6,6 +6,7 @@ pbtxt       config.pbtxt to a PartialConfig; what is not honoured is refused by 
 normalised  a PartialConfig and what a worker found to the one complete ModelConfig of a version
 formats     which engine a model file is for | versions: which version folders are served
 folder      reading a folder that may hold links, devices and half a file
+json_config a load's own configuration | staging: a load's own files
 local       scan(folder) to a Catalogue | index: what differs between two of them
 
 Scanning blocks on the disk: the controller does it in a thread. No text made here holds a path; the

@@ -118,6 +118,16 @@ class ModelEntry(msgspec.Struct, frozen=True):
         return next((entry for entry in self.versions if entry.version == version), None)
 
 
+class Override(msgspec.Struct, frozen=True):
+    """What a caller has put in place of a model's own: `config` of its config.pbtxt, `root` of its folder.
+
+    `root` is the path of another repository, which holds nothing but this model; "" leaves the folder.
+    """
+
+    config: bytes
+    root: str = ""
+
+
 class Ignored(msgspec.Struct, frozen=True):
     """A folder beside the models that cannot be one; `name` is printable ASCII."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -22,6 +23,7 @@ from gateway.repository.catalogue import (
     ConfigFile,
     Ignored,
     ModelEntry,
+    Override,
     PartialConfig,
     RefusedVersion,
     VersionEntry,
@@ -44,6 +46,9 @@ from gateway.repository.versions import Specific, parse_folder, select
 CONFIG_NAME = "config.pbtxt"
 _NO_CATALOGUE = Catalogue()
 
+Overrides = Mapping[str, Override]
+_NO_OVERRIDES: Overrides = MappingProxyType({})
+
 
 class RepositoryUnreachable(Exception):
     """The folder itself cannot be listed now: keep the last catalogue. `text` has its base name only."""
@@ -53,22 +58,49 @@ class RepositoryUnreachable(Exception):
         self.text = text
 
 
-def scan_all(roots: Iterable[Path], previous: Catalogue = _NO_CATALOGUE) -> Catalogue:
+def scan_all(
+    roots: Iterable[Path], previous: Catalogue = _NO_CATALOGUE, overrides: Overrides = _NO_OVERRIDES
+) -> Catalogue:
     """Every repository in one catalogue; raises RepositoryUnreachable where one of them is."""
-    return merge([scan(root, previous) for root in roots])
+    found = merge([scan(root, previous, overrides) for root in roots])
+    elsewhere = {
+        name: _read_model(name, override.root, previous.entries.get(name), override.config)
+        for name, override in overrides.items()
+        if override.root
+    }
+    if not elsewhere:
+        return found
+    return Catalogue(refuse_clashes({**found.entries, **elsewhere}), found.ignored)
 
 
-def scan(root: Path, previous: Catalogue = _NO_CATALOGUE) -> Catalogue:
+def scan_one(
+    roots: Iterable[Path], name: str, previous: Catalogue, override: Override | None = None
+) -> ModelEntry | None:
+    """One model as `scan_all` would find it now, None where it is nowhere; raises RepositoryUnreachable.
+
+    Must be called with a name that `check_name` has passed.
+    """
+    known, config = previous.entries.get(name), override.config if override else None
+    if override and override.root:
+        entries = [_read_model(name, override.root, known, config)]
+    else:
+        reals = [_listed(root)[0] for root in roots]
+        entries = [
+            _read_model(name, real, known, config) for real in reals if os.path.isdir(f"{real}/{name}")
+        ]
+    if not entries:
+        return None
+    found = merge([Catalogue({name: entry}) for entry in entries]).entries[name]
+    return refuse_clashes({**previous.entries, name: found})[name]
+
+
+def scan(root: Path, previous: Catalogue = _NO_CATALOGUE, overrides: Overrides = _NO_OVERRIDES) -> Catalogue:
     """What lies in `root` now; blocks on the disk; raises RepositoryUnreachable.
 
     Reads names, states and configurations; parses a configuration (0.2 ms) only where it differs from
     that in `previous`.
     """
-    real = os.path.realpath(root)
-    try:
-        names = sorted(os.listdir(real))
-    except OSError as error:
-        raise RepositoryUnreachable(f"repository '{shown(root.name)}': {why(error)}") from None
+    real, names = _listed(root)
     entries, ignored = {}, []
     for name in names:
         if name.startswith(".") or not os.path.isdir(f"{real}/{name}"):
@@ -78,15 +110,27 @@ def scan(root: Path, previous: Catalogue = _NO_CATALOGUE) -> Catalogue:
         except InvalidInput as error:
             ignored.append(Ignored(shown(name), error.text))
             continue
-        entries[name] = _read_model(name, real, previous.entries.get(name))
+        override = overrides.get(name)
+        config = override.config if override else None
+        entries[name] = _read_model(name, real, previous.entries.get(name), config)
     return Catalogue(refuse_clashes(entries), tuple(ignored))
 
 
-def _read_model(name: str, root: str, previous: ModelEntry | None) -> ModelEntry:
+def _listed(root: Path) -> tuple[str, list[str]]:
+    """The folder without links, and the names in it, sorted."""
+    real = os.path.realpath(root)
+    try:
+        return real, sorted(os.listdir(real))
+    except OSError as error:
+        raise RepositoryUnreachable(f"repository '{shown(root.name)}': {why(error)}") from None
+
+
+def _read_model(name: str, root: str, previous: ModelEntry | None, config: bytes | None) -> ModelEntry:
+    """What lies in the folder; `config` stands in place of its config.pbtxt."""
     known = previous.config_file if previous else ConfigFile()
     try:
         folder = resolve(f"{root}/{name}", root)
-        config_file = _read_config(folder, name, root, known)
+        config_file = _read_config(folder, name, root, known, config)
         if config_file.problem:
             return ModelEntry(name, (), config_file, broken=config_file.problem)
         numbers = sorted(version for version in map(parse_folder, os.listdir(folder)) if version)
@@ -98,9 +142,12 @@ def _read_model(name: str, root: str, previous: ModelEntry | None) -> ModelEntry
     return _choose(name, config_file, [entry for entry in found if entry is not None])
 
 
-def _read_config(folder: str, name: str, root: str, known: ConfigFile) -> ConfigFile:
-    """The folder's configuration, `known` again where its file is the same; raises FolderRefused, OSError."""
-    data = read_whole(f"{folder}/{CONFIG_NAME}", root, pbtxt.MAX_CONFIG_BYTES)
+def _read_config(folder: str, name: str, root: str, known: ConfigFile, given: bytes | None) -> ConfigFile:
+    """The configuration given, or the folder's; `known` again where it is the same.
+
+    Raises FolderRefused, OSError.
+    """
+    data = read_whole(f"{folder}/{CONFIG_NAME}", root, pbtxt.MAX_CONFIG_BYTES) if given is None else given
     if data is None:
         return ConfigFile()
     mark = fingerprint(data)

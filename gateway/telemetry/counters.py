@@ -1,108 +1,24 @@
 """A front's counters: plain integers, handed to the controller once a second, merged there.
 
-Histograms have fixed bounds, so that merging is adding. A front that dies takes at most one interval
-with it; what it had handed over stays in the sum (`Merged`), so that counters never fall.
+A front that dies takes at most one interval with it; what it had handed over stays in the sum
+(`Merged`), so that counters never fall.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 
-import msgspec
-
 from gateway.core.records import RequestRecord
-
-# Seconds; from a hot micro-model to a stuck one, a factor of about 2 each.
-LATENCY_BOUNDS_S = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-)  # fmt: skip
-BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-
-OK = "OK"
-
-
-class Histogram(msgspec.Struct):
-    """Counts per bucket (the last is +Inf), not cumulative, and the sum of what was observed."""
-
-    bounds: tuple[float, ...]
-    counts: list[int]
-    total: float = 0.0
-
-    @classmethod
-    def of(cls, bounds: tuple[float, ...]) -> Histogram:
-        """An empty one."""
-        return cls(bounds, [0] * (len(bounds) + 1))
-
-    def observe(self, value: float) -> None:
-        """Counts `value` in the first bucket whose bound is not below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def add(self, other: Histogram) -> None:
-        """Adds what `other` (of the same bounds) counted."""
-        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
-        self.total += other.total
-
-
-class Series(msgspec.Struct):
-    """Everything counted about one (model, version, protocol)."""
-
-    model: str
-    version: int
-    protocol: str
-    outcomes: dict[str, int]
-    duration: Histogram
-    queue: Histogram
-    compute: Histogram
-    batch_rows: Histogram
-    cold: int = 0
-
-    @classmethod
-    def of(cls, model: str, version: int, protocol: str) -> Series:
-        """An empty one."""
-        latency = LATENCY_BOUNDS_S
-        return cls(
-            model, version, protocol, {},
-            Histogram.of(latency), Histogram.of(latency), Histogram.of(latency), Histogram.of(BATCH_BOUNDS),
-        )  # fmt: skip
-
-    def add(self, other: Series) -> None:
-        """Adds what `other` of the same labels counted."""
-        for outcome, count in other.outcomes.items():
-            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
-        self.duration.add(other.duration)
-        self.queue.add(other.queue)
-        self.compute.add(other.compute)
-        self.batch_rows.add(other.batch_rows)
-        self.cold += other.cold
-
-
-class QueueDepth(msgspec.Struct, frozen=True):
-    """A gauge: what waits and runs now for one model version in one front."""
-
-    model: str
-    version: int
-    waiting: int
-    in_flight: int
-
-
-class Gauges(msgspec.Struct, frozen=True):
-    """What a front's state is now."""
-
-    queues: tuple[QueueDepth, ...]
-    connections: int
-    protocol_errors: dict[str, int]
-
-
-class FrontReport(msgspec.Struct, frozen=True):
-    """One packet of what a front hands over: series are cumulative since its start.
-
-    Only series that changed are sent, at most `_SERIES_A_PACKET` in one packet; `gauges` come with the first.
-    """
-
-    series: list[Series]
-    gauges: Gauges | None = None
-
+from gateway.telemetry.series import (
+    BATCH_BOUNDS,
+    LATENCY_BOUNDS_S,
+    OK,
+    FrontReport,
+    Gauges,
+    Histogram,
+    QueueDepth,
+    Series,
+)
 
 # About 400 bytes each in msgpack; a control packet carries 128 KiB.
 _SERIES_A_PACKET = 128
@@ -110,35 +26,84 @@ _SERIES_A_PACKET = 128
 Labels = tuple[str, int, str]
 
 
+class _Buckets:
+    """A histogram while it is counted in; one of `Histogram`'s own calls takes 0.35 us, this 0.1."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts `value` in the first bucket whose bound is not below it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def histogram(self) -> Histogram:
+        """What was counted so far."""
+        return Histogram(self.bounds, self.counts, self.total)
+
+
+class _Tally:
+    """What a front has counted of one (model, version, protocol)."""
+
+    __slots__ = ("batch_rows", "cold", "compute", "duration", "outcomes", "queue")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.duration = _Buckets(LATENCY_BOUNDS_S)
+        self.queue = _Buckets(LATENCY_BOUNDS_S)
+        self.compute = _Buckets(LATENCY_BOUNDS_S)
+        self.batch_rows = _Buckets(BATCH_BOUNDS)
+        self.cold = 0
+
+    def series(self, labels: Labels) -> Series:
+        """What was counted so far, as it travels; to be encoded before the next request is counted."""
+        return Series(
+            *labels,
+            self.outcomes,
+            self.duration.histogram(),
+            self.queue.histogram(),
+            self.compute.histogram(),
+            self.batch_rows.histogram(),
+            self.cold,
+        )
+
+
 class Counters:
     """A front's record sink; one call per request, 1 us."""
 
     def __init__(self) -> None:
-        self._series: dict[Labels, Series] = {}
+        self._tallies: dict[Labels, _Tally] = {}
         self._changed: set[Labels] = set()
+        self.finished = 0  # requests, whatever became of them
 
     def record(self, record: RequestRecord) -> None:
         """Counts one finished request."""
-        key = (record.model, record.version, record.protocol)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series.of(*key)
-        self._changed.add(key)
+        self.finished += 1
+        labels = (record.model, record.version, record.protocol)
+        tally = self._tallies.get(labels)
+        if tally is None:
+            tally = self._tallies[labels] = _Tally()
+        self._changed.add(labels)
         reason = record.reason
         outcome = OK if reason is None else reason.value
-        outcomes = series.outcomes
+        outcomes = tally.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        series.duration.observe(record.duration_s)
-        if record.batch_rows:
-            series.queue.observe(record.queue_s)
-            series.compute.observe(record.compute_s)
-            series.batch_rows.observe(record.batch_rows)
+        tally.duration.observe(record.duration_s)
+        rows = record.batch_rows
+        if rows:
+            tally.queue.observe(record.queue_s)
+            tally.compute.observe(record.compute_s)
+            tally.batch_rows.observe(float(rows))
         if record.is_cold:
-            series.cold += 1
+            tally.cold += 1
 
     def reports(self, gauges: Gauges) -> list[FrontReport]:
         """What to hand over now: everything that changed since the last call, in packets."""
-        changed = [self._series[key] for key in sorted(self._changed)]
+        changed = [self._tallies[labels].series(labels) for labels in sorted(self._changed)]
         self._changed.clear()
         packets = [FrontReport(changed[:_SERIES_A_PACKET], gauges)]
         for at in range(_SERIES_A_PACKET, len(changed), _SERIES_A_PACKET):

@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.counters import Histogram, Merged
+from gateway.telemetry.counters import Merged
+from gateway.telemetry.series import Histogram
 from gateway.telemetry.triton_names import render_as_triton
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,7 +13,8 @@ from types import MappingProxyType
 import msgspec
 
 from gateway.core.errors import Reason
-from gateway.telemetry.counters import OK, Merged
+from gateway.telemetry.counters import Merged
+from gateway.telemetry.series import OK
 
 # Whose fault a failure was, in Triton's words; what is not here is OTHER.
 _REASONS: Mapping[str, str] = MappingProxyType({

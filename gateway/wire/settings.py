@@ -45,6 +45,12 @@ class WireSettings(BaseModel):
         1000, ge=10, description="PING, SETTINGS, empty and PRIORITY frames a client may send at once."
     )
     http2_control_rate: float = Field(100.0, gt=0, description="Such frames a second it may go on sending.")
+    busy_poll_us: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="A front looks for work so long after its last request before it sleeps; takes a core.",
+    )
     shared_body_bytes: int = Field(
         64 << 10, ge=4096, description="Bodies from this size on are received into shared memory."
     )

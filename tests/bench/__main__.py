@@ -15,6 +15,8 @@ _NAMES = (
     "latency-grpc",
     "inline-rest",
     "inline-grpc",
+    "python-rest",
+    "python-grpc",
     "identity-rest",
     "identity-grpc",
     "open-rest",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import report
+from tests.bench import report, servers
 from tests.bench.calls import WrongAnswer
 from tests.bench.comparison import Comparison, compare
 from tests.bench.environments import Missing
@@ -39,6 +39,7 @@ def arguments(suite: str, names: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--open-seconds", type=float, default=60.0, help="seconds of each open loop (60)")
     parser.add_argument("--server-cpus", default="0", help="cores of the servers (0)")
     parser.add_argument("--load-cpus", default="1", help="cores of the load (1)")
+    parser.add_argument("--plain", action="store_true", help="measure plain Python, not build/compiled")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     unknown = set(_names(given.only)) - set(names)
@@ -58,7 +59,8 @@ def setting(given: argparse.Namespace) -> Generator[Setting]:
     os.sched_setaffinity(0, load_cpus)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         warm_up_s = min(2.0, given.seconds)
-        yield Setting(given.seconds, warm_up_s, server_cpus, load_cpus, Path(folder))
+        root = servers.PLAIN if given.plain else servers.COMPILED
+        yield Setting(given.seconds, warm_up_s, server_cpus, load_cpus, Path(folder), root)
 
 
 def perform(suite: str, planned: Sequence[Planned], given: argparse.Namespace) -> int:
@@ -67,7 +69,8 @@ def perform(suite: str, planned: Sequence[Planned], given: argparse.Namespace) -
     rows: list[Row | NotMeasured] = []
     for one in planned:
         rows += _measured(one, given.rounds)
-    result = Result(suite, started, report.machine(), given.rounds, given.seconds, tuple(rows))
+    machine = {**report.machine(), "gateway": "plain Python" if given.plain else "compiled"}
+    result = Result(suite, started, machine, given.rounds, given.seconds, tuple(rows))
     file = report.save(result, RESULTS / f"{'-'.join([suite, *_names(given.only)])}.json")
     sys.stdout.write(msgspec.json.encode(result).decode() if given.json else report.markdown(result))
     _say(f"written to {file}")

@@ -23,6 +23,9 @@ from tests.bench.environments import Missing, environment
 
 _STUB = "triton_python_backend_stub"
 
+# Where our package lies as plain Python, and where `make compiled` puts it.
+PLAIN, COMPILED = Path(), Path("build/compiled")
+
 
 class DidNotStart(Exception):
     """A server that ended or stayed silent; the text carries the end of what it printed."""
@@ -108,16 +111,22 @@ def gateway(
     *,
     cpus: frozenset[int],
     fronts: int = 1,
+    more: str = "",
+    root: Path = PLAIN,
 ) -> Generator[Server]:
-    """Our gateway over `repository`, REST and gRPC on ports of its own."""
+    """Our gateway over `repository`, REST and gRPC on ports of its own.
+
+    `more` of its configuration; `root` is the folder whose package `gateway` runs.
+    """
     http_port, grpc_port, metrics_port = free_ports(3)
     server = f"[server]\nhttp_port = {http_port}\ngrpc_port = {grpc_port}\nmetrics_port = {metrics_port}\n"
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
         file = Path(folder) / "gateway.toml"
-        file.write_text(f"{server}fronts = {fronts}\n")
+        file.write_text(f"{server}fronts = {fronts}\n{more}")
         command = [sys.executable, "-m", "gateway", "serve", "--insecure-dev"]
-        command += ["--repository", str(repository), "--config", str(file)]
-        with running(command, cpus=cpus, ready=(http_port, "/v2/health/ready")) as process:
+        command += ["--repository", str(repository.absolute()), "--config", str(file)]
+        ready = (http_port, "/v2/health/ready")
+        with running(command, cpus=cpus, ready=ready, cwd=root) as process:
             yield Server("gateway", process.pid, http_port, grpc_port)
 
 

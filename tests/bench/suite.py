@@ -35,6 +35,7 @@ class Setting(NamedTuple):
     server_cpus: frozenset[int]
     load_cpus: frozenset[int]
     folder: Path
+    root: Path = servers.COMPILED
 
     def shape(self, connections: int) -> Shape:
         return Shape(connections, self.seconds, self.warm_up_s, self.load_cpus)
@@ -52,6 +53,10 @@ class Single(NamedTuple):
 def comparisons(setting: Setting) -> list[Comparison]:
     """Every row that has a peer."""
     ours, inline, theirs = _sides(setting)
+    unchanged = Side(
+        "gateway",
+        lambda: servers.gateway(_triton_folder(setting), cpus=setting.server_cpus, root=setting.root),
+    )
     row = partial(_comparison, setting, theirs)
     return [
         row("rest", "REST JSON, 64 connections", at_least(4.0), "req/s", ours, _rest_rate),
@@ -59,8 +64,17 @@ def comparisons(setting: Setting) -> list[Comparison]:
         row("grpc-metadata", "gRPC, metadata ever new", at_least(2.0), "req/s", ours, _metadata_rate),
         row("latency-rest", "p50 at one connection, REST", at_most(0.9), "us", ours, _rest_p50),
         row("latency-grpc", "p50 at one connection, gRPC", at_most(0.9), "us", ours, _grpc_p50),
-        row("inline-rest", "the same inline, REST", at_most(0.5), "us", inline, _rest_p50),
-        row("inline-grpc", "the same inline, gRPC", at_most(0.5), "us", inline, _grpc_p50),
+        row("inline-rest", "the same inline, busy polling, REST", at_most(0.5), "us", inline, _rest_p50),
+        row("inline-grpc", "the same inline, busy polling, gRPC", at_most(0.5), "us", inline, _grpc_p50),
+        row(
+            "python-rest",
+            "Triton's own Python file, REST JSON",
+            at_least(1.5),
+            "req/s",
+            unchanged,
+            _rest_rate,
+        ),
+        row("python-grpc", "Triton's own Python file, gRPC", at_least(1.5), "req/s", unchanged, _grpc_rate),
         row("identity-rest", "16 MiB FP32, REST binary", at_least(1.0), "MiB/s", ours, _rest_bytes),
         row("identity-grpc", "16 MiB FP32, gRPC", at_least(1.0), "MiB/s", ours, _grpc_bytes),
     ]
@@ -80,19 +94,30 @@ def singles(setting: Setting) -> list[Single]:
 
 
 def gateway_side(setting: Setting, *, inline: bool = False) -> Side:
-    """Our gateway over its benchmark repository, which is written on the first call."""
+    """Our gateway over its benchmark repository, which is written on the first call.
+
+    Inline it polls busily, as whoever wants the lowest latency would have it.
+    """
     folder = setting.folder / ("inline" if inline else "gateway")
     if not folder.exists():
         models.write_gateway_repository(folder, inline=inline)
-    return Side("gateway", lambda: servers.gateway(folder, cpus=setting.server_cpus))
+    more = "[wire]\nbusy_poll_us = 1000\n" if inline else ""
+    cpus, root = setting.server_cpus, setting.root
+    return Side("gateway", lambda: servers.gateway(folder, cpus=cpus, more=more, root=root))
 
 
 def _sides(setting: Setting) -> tuple[Side, Side, Side]:
+    folder = _triton_folder(setting)
+    theirs = Side("Triton", lambda: servers.triton(folder, cpus=setting.server_cpus))
+    return gateway_side(setting), gateway_side(setting, inline=True), theirs
+
+
+def _triton_folder(setting: Setting) -> Path:
+    """The repository of Triton's side, written on the first call; our gateway can serve it as it is."""
     folder = setting.folder / "triton"
     if not folder.exists():
         models.write_triton_repository(folder)
-    theirs = Side("Triton", lambda: servers.triton(folder, cpus=setting.server_cpus))
-    return gateway_side(setting), gateway_side(setting, inline=True), theirs
+    return folder
 
 
 def _comparison(
@@ -206,7 +231,9 @@ def _open_loop(setting: Setting, protocol: str, title: str, target: Target) -> R
 def _many(setting: Setting, count: int) -> Generator[tuple[Server, list[str]]]:
     folder = setting.folder / f"many-{count}"
     names = [path.name for path in folder.glob("*")] or models.write_many(folder, count)
-    start: AbstractContextManager[Server] = servers.gateway(folder, cpus=setting.server_cpus)
+    start: AbstractContextManager[Server] = servers.gateway(
+        folder, cpus=setting.server_cpus, root=setting.root
+    )
     with start as server:
         wait_until_steady(server.pid)
         yield server, sorted(names)

@@ -18,6 +18,8 @@ import msgspec
 from gateway.control.channel import ControlChannel
 from gateway.control.messages import (
     Activate,
+    Answered,
+    Ask,
     Attach,
     Bye,
     Configure,
@@ -29,8 +31,11 @@ from gateway.control.messages import (
     ModelView,
     Snapshot,
     Suspect,
+    Sync,
+    Synced,
     ToFront,
 )
+from gateway.control.parcels import pack, unpack
 from gateway.control.snapshots import apply
 from gateway.core.model import ModelKey
 
@@ -45,6 +50,7 @@ class Told(msgspec.Struct):
     world: dict[str, ModelView] = {}
     attached: dict[int, tuple[int, ModelKey]] = {}
     echoes: list[str] = []
+    answers: list[tuple[int, bytes, int]] = []  # number, how it begins, how long it is
 
 
 class FakeFront:
@@ -76,6 +82,11 @@ class FakeFront:
             case Detach(worker):
                 told.attached.pop(worker)
                 self.channel.send(Detached(worker))
+            case Sync(number):
+                self.channel.send(Synced(number))
+            case Answered(number, answer):
+                data = unpack(answer, fds)
+                told.answers.append((number, data[:20], len(data)))
             case Drain():
                 if "deaf" not in told.config:
                     self.channel.send(Bye())
@@ -92,6 +103,9 @@ class FakeFront:
         self.channel.send(Listening({"http": config.get("http_port") or 40_000 + front}))
         for activate in config.get("activate", ()):  # type: ignore[attr-defined]
             self.channel.send(Activate(ModelKey(activate, 1), 5.0))
+        for number, question in enumerate(config.get("ask", ())):  # type: ignore[arg-type]
+            inline, fds = pack(str(question).encode())
+            self.channel.send(Ask(number, inline, 5.0), fds)
         if suspect := config.get("suspect"):
             self.channel.send(Suspect(int(str(suspect)), "a lie"))
 

@@ -1,7 +1,8 @@
 """tritonclient's four clients against a gateway; run in an environment of their own.
 
-    python client_script.py http|http-aio|grpc|grpc-aio HOST:PORT
+    python client_script.py http|http-aio|grpc|grpc-aio HOST:PORT MODEL_FILE
 
+MODEL_FILE is an echo of FP32, for a model that is loaded from what the client sends.
 Prints one JSON object: the name of each check to "" or to what went wrong. Imports nothing of ours.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import functools
 import inspect
 import json
+import pathlib
 import sys
 import threading
 import traceback
@@ -48,6 +50,9 @@ SAMPLES = {
 BINARY_ONLY = {"FP16", "BF16"}
 
 
+MODEL = pathlib.Path(sys.argv[3]).read_bytes()
+
+
 class Client:
     """One of the four under one face: every call may be awaited."""
 
@@ -77,7 +82,11 @@ class Client:
 
     async def refusal(self, method, *arguments, **options):
         """The exception of a call that must fail."""
-        call = self.infer(*arguments, **options) if method == "infer" else self.call(method, *arguments)
+        call = (
+            self.infer(*arguments, **options)
+            if method == "infer"
+            else self.call(method, *arguments, **options)
+        )
         try:
             await call
         except InferenceServerException as error:
@@ -128,6 +137,7 @@ async def server_metadata(client):
     assert answer["version"], answer
     if client.is_http:
         assert "binary_tensor_data" in answer["extensions"], answer
+    assert "model_repository(unload_dependents)" in answer["extensions"], answer
 
 
 async def model_metadata(client):
@@ -311,6 +321,77 @@ async def a_broken_model_is_unavailable_and_others_serve(client):
     check_sums(await client.infer("simple", pair()))
 
 
+async def index_of(client):
+    """Name to state, each model once."""
+    answer = await client.call("get_model_repository_index", **({} if client.is_http else {"as_json": True}))
+    models = answer if client.is_http else answer["models"]
+    names = [one["name"] for one in models]
+    assert len(set(names)) == len(names), names
+    return {one["name"]: one["state"] for one in models}
+
+
+async def the_index_has_every_model_and_its_state(client):
+    states = await index_of(client)
+    assert len(states) == 19, states
+    assert states["simple"] == states["echo_bytes"] == "READY", states
+    error = await client.refusal("load_model", "broken")
+    client.expect(error, "400", "INVALID_ARGUMENT")
+    assert error.message().startswith("load failed for model 'broken'"), error.message()
+    assert (await index_of(client))["broken"] == "UNAVAILABLE"
+
+
+async def a_model_is_loaded_reconfigured_and_unloaded(client):
+    await client.call("load_model", "simple")
+    assert await client.call("is_model_ready", "simple") is True
+    error = await client.refusal("infer", "simple", pair(9))
+    client.expect(error, "400", "INVALID_ARGUMENT")
+    malformed = '"parameters": {"config": {{"max_batch_size": "16"}}}'
+    error = await client.refusal("load_model", "simple", config=malformed)
+    assert "failed to load" in error.message(), error.message()
+    await client.call("load_model", "simple", config='{"max_batch_size":"16"}')
+    check_sums(await client.infer("simple", pair(16)), 16)
+    answer = await client.call("get_model_config", "simple", **({} if client.is_http else {"as_json": True}))
+    config = answer if client.is_http else answer["config"]
+    assert config["max_batch_size"] == 16, config
+    await client.call("unload_model", "simple")
+    assert await client.call("is_model_ready", "simple") is False
+    error = await client.refusal("infer", "simple", pair())
+    client.expect(error, "404", "NOT_FOUND")
+    assert error.message() == "Request for unknown model: 'simple' has no available versions"
+    assert (await index_of(client))["simple"] == "UNAVAILABLE"
+    await client.call("unload_model", "simple", unload_dependents=True)
+    await client.call("load_model", "simple")
+    assert await client.call("is_model_ready", "simple") is True
+    error = await client.refusal("infer", "simple", pair(9))
+    client.expect(error, "400", "INVALID_ARGUMENT")
+    check_sums(await client.infer("simple", pair()))
+
+
+async def an_unknown_model_cannot_be_loaded_and_need_not_be_unloaded(client):
+    error = await client.refusal("load_model", "wrong_model_name")
+    client.expect(error, "400", "INVALID_ARGUMENT")
+    assert error.message() == ("failed to load 'wrong_model_name', failed to poll from model repository"), (
+        error.message()
+    )
+    await client.call("unload_model", "wrong_model_name")
+
+
+async def a_model_is_served_from_the_files_that_are_sent(client):
+    files = {"file:3/model.onnx": MODEL}
+    error = await client.refusal("load_model", "sent", files=files)
+    assert "failed to poll from model repository" in error.message(), error.message()
+    long_name = {"file:" + "A" * 256: b"a"}
+    error = await client.refusal("load_model", "simple", config="{}", files=long_name)
+    client.expect(error, "400", "INVALID_ARGUMENT")
+    for words in ("failed to poll from model repository", "Invalid file path"):
+        assert words in error.message(), error.message()
+    assert await client.call("is_server_live") is True
+    await client.call("load_model", "sent", config="{}", files=files)
+    equal((await client.infer("sent", {"X": SAMPLES["FP32"]})).as_numpy("Y"), SAMPLES["FP32"])
+    await client.call("unload_model", "sent")
+    assert await client.call("is_model_ready", "sent") is False
+
+
 async def many_at_once(client):
     """Fifty under way together, each with numbers of its own."""
     arrays = [np.full((1 + number % 3, 5), number, np.float32) for number in range(50)]
@@ -367,6 +448,10 @@ CHECKS = [
     an_unknown_version_is_told,
     bad_inputs_are_refused_by_name,
     a_broken_model_is_unavailable_and_others_serve,
+    the_index_has_every_model_and_its_state,
+    a_model_is_loaded_reconfigured_and_unloaded,
+    an_unknown_model_cannot_be_loaded_and_need_not_be_unloaded,
+    a_model_is_served_from_the_files_that_are_sent,
     many_at_once,
     five_hundred_in_a_row,
 ]
@@ -391,4 +476,4 @@ async def main(flavour, address):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(*sys.argv[1:3]))

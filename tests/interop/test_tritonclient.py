@@ -12,7 +12,7 @@ from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway
 
 SCRIPT = Path(__file__).with_name("client_script.py")
-CHECKS = {"http": 24, "http-aio": 24, "grpc": 21, "grpc-aio": 21}
+CHECKS = {"http": 28, "http-aio": 28, "grpc": 25, "grpc-aio": 25}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,12 @@ def python() -> Path:
 # The first run may have to install the clients.
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("flavour", CHECKS)
-def test_tritonclient_finds_what_it_expects(gateway_process: Gateway, python: Path, flavour: str) -> None:
+def test_tritonclient_finds_what_it_expects(
+    gateway_process: Gateway, repository: Path, python: Path, flavour: str
+) -> None:
     address = gateway_process.http if flavour.startswith("http") else gateway_process.grpc
-    command = [str(python), str(SCRIPT), flavour, address.removeprefix("http://")]
+    model_file = repository / "echo_fp32" / "1" / "model.onnx"
+    command = [str(python), str(SCRIPT), flavour, address.removeprefix("http://"), str(model_file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

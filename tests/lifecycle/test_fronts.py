@@ -17,10 +17,11 @@ import msgspec
 import psutil
 import pytest
 
-from gateway.control.messages import ModelView, VersionView
+from gateway.control.messages import Answered, Ask, ModelView, VersionView
+from gateway.control.parcels import pack, unpack
 from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelKey
-from gateway.lifecycle.fronts import FrontFailed, Fronts, FrontSettings
+from gateway.lifecycle.fronts import FrontFailed, Fronts, FrontSettings, Reply
 from gateway.workers.messages import Connect, ToWorker
 from tests.fakes.front_process import Told
 from tests.fakes.waiting import until
@@ -39,6 +40,7 @@ class Heard:
         self.died: list[int] = []
         self.activated: list[ModelKey] = []
         self.suspected: list[tuple[int, str]] = []
+        self.replies: list[Reply] = []
 
     def on_counters(self, front: int, data: bytes) -> None:
         self.told[front] = msgspec.msgpack.decode(data, type=Told)
@@ -52,6 +54,11 @@ class Heard:
 
     def on_suspect(self, worker: int, reason: str) -> None:
         self.suspected.append((worker, reason))
+
+    def on_ask(self, ask: Ask, fds: tuple[int, ...], reply: Reply) -> None:
+        inline, answer_fds = pack(b"you said " + unpack(ask.question, fds))
+        self.replies.append(reply)
+        reply(Answered(ask.number, inline), answer_fds)
 
 
 class EchoWorker:
@@ -112,7 +119,7 @@ class Running:
 @asynccontextmanager
 async def running(count: int = 1, **config: object) -> AsyncGenerator[Running, None]:
     made = Running(count, **config)
-    made.fronts.start(made.heard)
+    made.fronts.start(made.heard, made.heard)
     try:
         yield made
         made.fronts.check()
@@ -247,6 +254,43 @@ def test_what_fronts_ask_for_is_passed_on() -> None:
             await until(lambda: made.heard.suspected)
             assert made.heard.activated == [KEY]
             assert made.heard.suspected == [(4, "a lie")]
+
+    run(scenario)
+
+
+def test_questions_are_answered_to_the_front_that_asked_whatever_their_size() -> None:
+    async def scenario() -> None:
+        large = "x" * 80_000
+        async with running(2, ask=["why", large]) as made:
+            await made.fronts.wait_until_listening()
+            expected = [(0, b"you said why", 12), (1, b"you said " + b"x" * 11, 80_009)]
+            await until(lambda: [told.answers for told in made.heard.told.values()] == [expected] * 2)
+            old = made.fronts.pids()[0]
+            os.kill(old, signal.SIGKILL)
+            await until(lambda: made.fronts.restarts == 1)
+            inline, fds = pack(b"y" * 300_000)
+            made.heard.replies[0](Answered(0, inline), fds)  # nobody is there to hear it
+
+    run(scenario)
+
+
+def test_a_synchronisation_ends_when_every_front_has_heard_all_or_is_gone() -> None:
+    async def scenario() -> None:
+        async with running(2) as made:
+            await made.fronts.wait_until_listening()
+            await until(lambda: len(made.heard.told) == 2)
+            done: list[str] = []
+            made.fronts.publish((ABSENT,))
+            made.fronts.sync(lambda: done.append("first"))
+            assert not done
+            await until(lambda: done)
+            await until(lambda: all(told.world == {"m": ABSENT} for told in made.heard.told.values()))
+            os.kill(made.pid(1), signal.SIGSTOP)
+            made.fronts.sync(lambda: done.append("second"))
+            await asyncio.sleep(0.05)
+            assert done == ["first"], "one of them has not heard it"
+            os.kill(made.pid(1), signal.SIGKILL)
+            await until(lambda: done == ["first", "second"])
 
     run(scenario)
 

@@ -6,6 +6,8 @@ import logging
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.control.messages import ModelView
 from gateway.control.views import unshared
@@ -126,3 +128,212 @@ def test_ten_thousand_models_are_one_publication() -> None:
     world.lifecycle.reconcile(catalogue(*(offer(f"m{number}") for number in range(10_000))))
     assert len(world.fronts.published) == 1
     assert len(world.fronts.world) == 10_000
+
+
+# ---- on somebody's word ------------------------------------------------------------------------------
+
+
+def entries(world: World) -> list[tuple[str, int, str, str]]:
+    return [(one.name, one.version, one.state, one.reason) for one in world.lifecycle.index()]
+
+
+def test_an_unloaded_model_has_no_versions_until_it_is_loaded() -> None:
+    world = World()
+    (worker,) = world.ready()
+    world.lifecycle.unload("m")
+    assert world.fronts.world["m"] == ModelView("m", ())
+    assert worker.id in world.fronts.detaching, "what it has in hand is finished"
+    assert entries(world) == [("m", 1, "UNAVAILABLE", "unloaded")]
+    world.fronts.drained(worker.id)
+    worker.dies(0)
+    world.lifecycle.check()
+    world.lifecycle.on_activate(world.key, 5.0)
+    for seen in (
+        catalogue(offer(fingerprint="b")),
+        catalogue(),
+        catalogue(),
+        catalogue(offer(), offer(version=2)),
+    ):
+        world.lifecycle.reconcile(seen)
+        assert world.fronts.shown("m") == []
+    assert len(world.workers.made) == 1
+    assert [one[:2] for one in entries(world)] == [("m", 1), ("m", 2)]
+    outcomes: list[str] = []
+    world.lifecycle.load("m", catalogue(offer(), offer(version=2)), outcomes.append)
+    for made in world.workers.made[1:]:
+        assert outcomes == []
+        made.loads()
+    assert outcomes == [""]
+    assert entries(world) == [("m", 1, "READY", ""), ("m", 2, "READY", "")]
+    world.lifecycle.check()
+
+
+def test_unloads_of_what_is_not_there_or_is_broken() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer("a"), broken={"b": "bad"}))
+    world.lifecycle.unload("nobody")
+    world.lifecycle.unload("b")
+    world.lifecycle.unload("b")
+    assert sorted(world.fronts.world) == ["a", "b"]
+    assert entries(world) == [
+        ("a", 1, "READY", "it loads at the first request"),
+        ("b", 0, "UNAVAILABLE", "unloaded"),
+    ]
+    assert not world.lifecycle.is_unloaded("nobody")
+    world.lifecycle.reconcile(catalogue(offer("a"), offer("nobody")))
+    assert sorted(world.fronts.world) == ["a", "nobody"], "what is gone is not found, unloaded or not"
+
+
+def test_the_index_tells_every_state() -> None:
+    world = World()
+    world.ready()
+    seen = [offer(), offer("bad"), offer("busy"), offer("cold"), offer("going")]
+    world.lifecycle.reconcile(catalogue(*seen, broken={"broken": "a typing error", "m": "another"}))
+    for name in ("bad", "busy"):
+        world.lifecycle.on_activate(offer(name).key, 5.0)
+    next(one for one in world.workers.alive if one.load.spec.name == "bad").fails("no good")
+    world.lifecycle.on_activate(offer("going").key, 5.0)
+    next(one for one in world.workers.alive if one.load.spec.name == "going").loads()
+    world.lifecycle.reconcile(catalogue(*seen[:-1], broken={"broken": "a typing error"}))
+    assert entries(world) == [
+        ("bad", 1, "UNAVAILABLE", "no good"),
+        ("broken", 0, "UNAVAILABLE", "a typing error"),
+        ("busy", 1, "LOADING", ""),
+        ("cold", 1, "READY", "it loads at the first request"),
+        ("going", 1, "UNLOADING", ""),
+        ("m", 1, "READY", ""),
+    ]
+
+
+def test_a_load_of_what_is_loaded_and_unchanged_changes_nothing() -> None:
+    world = World()
+    world.ready()
+    outcomes: list[str] = []
+    world.lifecycle.load("m", catalogue(offer()), outcomes.append)
+    assert outcomes == [""]
+    assert len(world.workers.made) == 1
+    assert world.shown() == "ready"
+
+
+def test_a_load_of_what_has_changed_drains_it_and_loads_it_anew() -> None:
+    world = World()
+    (old,) = world.ready()
+    outcomes: list[str] = []
+    world.lifecycle.load("m", catalogue(offer(fingerprint="b", instances=2)), outcomes.append)
+    assert world.shown() == "loading"
+    assert not world.fronts.attached
+    world.fronts.drained(old.id)
+    old.dies(0)
+    assert outcomes == []
+    first, _ = world.workers.made[1:]
+    first.loads()
+    assert outcomes == [""]
+    assert world.shown() == "ready"
+    world.lifecycle.check()
+
+
+def test_a_load_tells_which_version_failed_and_why() -> None:
+    world = World()
+    both = catalogue(offer(), offer(version=2))
+    world.lifecycle.reconcile(both)
+    outcomes: list[str] = []
+    world.lifecycle.load("m", both, outcomes.append)
+    world.workers.made[0].loads()
+    world.workers.made[1].fails("a cyclic graph")
+    assert outcomes == ["version 2: a cyclic graph"]
+    world.workers.made[1].dies(0)
+    world.lifecycle.load("m", both, outcomes.append)
+    assert len(world.workers.made) == 3, "a load does not wait until a failure is forgiven"
+    world.workers.made[2].loads()
+    assert outcomes[1:] == [""]
+
+
+def test_a_load_whose_model_goes_away_ends() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer(), offer("a"), offer("b")))
+    outcomes: list[str] = []
+    world.lifecycle.load("m", catalogue(offer()), outcomes.append)
+    world.lifecycle.reconcile(catalogue(offer("a"), offer("b")))
+    assert outcomes == ["it is not in the repository any more"]
+
+
+def test_what_is_taken_back_is_loaded_when_somebody_calls() -> None:
+    world = World()
+    (old,) = world.ready()
+    world.lifecycle.take("m", catalogue(offer(version=2), broken={}))
+    assert world.fronts.shown("m") == [(2, "absent")]
+    world.fronts.drained(old.id)
+    old.dies(0)
+    world.lifecycle.activate("m")
+    assert world.fronts.shown("m") == [(2, "loading")]
+    assert world.lifecycle.is_loaded("m")
+    world.lifecycle.take("m", catalogue(broken={"m": "bad"}))
+    assert world.fronts.world["m"] == ModelView("m", (), "bad")
+    assert not world.lifecycle.is_loaded("m")
+    world.lifecycle.check()
+
+
+ACTIONS = (
+    "look",
+    "changed",
+    "gone",
+    "activate",
+    "load",
+    "anew",
+    "unload",
+    "loads",
+    "fails",
+    "dies",
+    "drained",
+    "time",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(ACTIONS), max_size=60), st.integers(0, 5))
+def test_in_whatever_order_things_happen(actions: list[str], pick: int) -> None:
+    world = World(crash_limit=3)
+    world.lifecycle.reconcile(catalogue(offer(), offer("other")))
+    outcomes: list[str] = []
+    is_open = is_unloaded = False
+
+    def done(reason: str) -> None:
+        nonlocal is_open
+        assert is_open, "told twice"
+        is_open = False
+        outcomes.append(reason)
+
+    for action in (*actions, "look", "time", "time"):
+        alive = [one for one in world.workers.alive if not one.orders]
+        worker = alive[pick % len(alive)] if alive else None
+        match action:
+            case "look":
+                world.lifecycle.reconcile(catalogue(offer(), offer("other")))
+            case "changed":
+                world.lifecycle.reconcile(catalogue(offer(fingerprint="b"), offer(version=2), offer("other")))
+            case "gone":
+                world.lifecycle.reconcile(catalogue(offer("other")))
+            case "activate":
+                world.lifecycle.on_activate(world.key, 5.0)
+            case "load" | "anew" if not is_open:
+                is_open, is_unloaded = True, False
+                offers = (offer(fingerprint="c"),) if action == "anew" else (offer(), offer(version=2))
+                world.lifecycle.load("m", catalogue(*offers), done)
+            case "unload" if not is_open:
+                world.lifecycle.unload("m")
+                is_unloaded = world.lifecycle.is_unloaded("m")
+            case "loads" if worker and worker.id not in world.fronts.attached:
+                worker.loads()
+            case "fails" if worker and worker.id not in world.fronts.attached:
+                worker.fails()
+            case "dies" if world.workers.alive:
+                world.workers.alive[pick % len(world.workers.alive)].dies()
+            case "drained" if world.fronts.detaching:
+                world.fronts.drained(next(iter(world.fronts.detaching)))
+            case "time":
+                world.time.advance(100.0)
+        world.lifecycle.check()
+        if is_unloaded:
+            assert world.fronts.shown("m") == []
+            assert {one.reason for one in world.lifecycle.index() if one.name == "m"} <= {"unloaded"}
+        assert world.lifecycle.is_unloaded("m") == is_unloaded

@@ -63,6 +63,12 @@ class World:
         )
         self.instances.apply(Snapshot(self.steps, (ModelView("double", versions, broken),)))
 
+    def anew(self, state: VersionState, width: int) -> None:
+        """The controller loads the model's only version as one with another signature."""
+        self.steps += 1
+        view = VersionView(1, state, doubling_spec(width=width))
+        self.instances.apply(Snapshot(self.steps, (ModelView("double", (view,)),)))
+
     def attach(self, worker: int = 1, version: int = 1) -> FakeLink:
         key = ModelKey("double", version)
         queue = self.instances.queue_for(key)
@@ -380,3 +386,85 @@ def test_a_stream_is_refused_as_an_inference_is() -> None:
     assert world.pipeline.stream(row_request(1.0, width=3), sinks[1]) is None
     reasons = [end.reason for sink in sinks for end in sink.ends if end is not None]
     assert reasons == [Reason.NOT_FOUND, Reason.INVALID_INPUT] == [one.reason for one in world.records]
+
+
+# ---- unloaded, and loaded anew -----------------------------------------------------------------------
+
+
+def test_the_last_instance_takes_what_waits_before_it_is_detached() -> None:
+    world = World(batches_in_flight=1)
+    world.world("ready")
+    link = world.attach(1)
+    for value in range(3):
+        world.ask(float(value), row_request(float(value), rows=8))
+    world.world()
+    world.instances.detach(1)
+    assert world.instances.is_leaving
+    world.ask()
+    assert world.reasons() == ["NOT_FOUND"]
+    for _ in range(3):
+        link.double()
+        world.loop.turn()
+        world.instances.sweep()
+    assert world.reasons() == ["NOT_FOUND", "OK", "OK", "OK"]
+    assert link.is_closed
+    assert not world.instances.is_leaving
+    assert [type(message).__name__ for message in world.told] == ["Detached"]
+
+
+def test_what_waits_for_a_version_that_is_gone_fails_with_its_last_worker() -> None:
+    world = World(batches_in_flight=1)
+    world.world("ready")
+    link = world.attach(1)
+    for value in range(2):
+        world.ask(request=row_request(float(value), rows=8))
+    world.world()
+    world.instances.detach(1)
+    link.die()
+    assert world.reasons() == ["NOT_FOUND", "NOT_FOUND"]
+    assert str(world.got[0]) == "Request for unknown model: 'double' has no available versions"
+    assert not world.instances.is_leaving
+
+
+def test_who_waits_while_a_model_is_unloaded_is_told_what_later_callers_are() -> None:
+    world = World()
+    world.world("absent")
+    world.ask()
+    world.world()
+    world.ask()
+    assert {str(error) for error in world.got} == {
+        "Request for unknown model: 'double' has no available versions"
+    }
+
+
+def test_a_model_loaded_anew_with_another_signature_is_called_by_that() -> None:
+    world = World()
+    world.world("ready")
+    old = world.attach(1)
+    world.ask()
+    world.anew("loading", width=3)
+    world.instances.detach(1)
+    world.ask(request=row_request(1.0, width=3))
+    assert world.reasons() == [], "it waits for the next load"
+    old.double()
+    world.anew("ready", width=3)
+    new = world.attach(2)
+    assert [batch.rows for batch in new.sent] == [1]
+    new.double()
+    world.ask(request=row_request(1.0, width=2))
+    assert world.reasons() == ["OK", "OK", "INVALID_INPUT"]
+
+
+def test_what_an_old_worker_leaves_undone_is_not_run_by_another_model() -> None:
+    world = World()
+    world.world("ready")
+    old = world.attach(1)
+    world.ask()
+    world.anew("ready", width=3)
+    new = world.attach(2)
+    old.die()
+    world.loop.turn()
+    assert world.reasons() == ["MODEL_LOADING"]
+    assert not new.sent
+    world.ask(request=row_request(1.0, width=3))
+    assert len(new.sent) == 1

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.core.model import check_name
 from gateway.repository import local, pbtxt
-from gateway.repository.catalogue import Catalogue, ModelEntry, PartialConfig, RefusedVersion
+from gateway.repository.catalogue import Catalogue, ModelEntry, Override, PartialConfig, RefusedVersion
 from gateway.repository.formats import FORMATS
-from gateway.repository.local import RepositoryUnreachable, scan, scan_all
+from gateway.repository.local import RepositoryUnreachable, scan, scan_all, scan_one
 from gateway.repository.versions import parse_folder
 
 MODEL = b"not a real one: the scan never opens it"
@@ -480,3 +480,60 @@ def test_any_model_folder_names(names: set[str]) -> None:
     visible = {name for name in names if not name.startswith(".")}
     assert len(catalogue.entries) + len(catalogue.ignored) == len(visible)
     assert all(check_name(name) in visible for name in catalogue.entries)
+
+
+# ---- overrides, and one model ------------------------------------------------------------------------
+
+
+def test_one_model_is_found_as_among_all(root: Path) -> None:
+    put(root, "a", 1, 2, config="version_policy { all { } }")
+    put(root, "b", 1, config="nonsense: 1")
+    whole = scan_all([root])
+    for name in ("a", "b"):
+        assert scan_one([root], name, Catalogue()) == whole.entries[name]
+    assert scan_one([root], "c", whole) is None
+    (root / "file").write_bytes(b"")
+    assert scan_one([root], "file", whole) is None
+    with pytest.raises(RepositoryUnreachable):
+        scan_one([root / "nowhere"], "a", whole)
+
+
+def test_one_model_in_two_repositories_or_beside_a_name_like_it_is_refused(
+    root: Path, tmp_path: Path
+) -> None:
+    put(root, "a", 1)
+    other = tmp_path / "other"
+    put(other, "a", 1)
+    put(other, "A", 1)
+    twice = scan_one([root, other], "a", Catalogue())
+    assert twice is not None
+    assert "2 repositories" in twice.broken
+    alike = scan_one([root], "a", scan_all([other]))
+    assert alike is not None
+    assert "upper and lower case" in alike.broken
+
+
+def test_a_configuration_given_stands_in_place_of_the_file(root: Path) -> None:
+    put(root, "a", 1, 2, config="nonsense: 1")
+    given = Override(b"version_policy { all { } }")
+    found = scan_all([root], overrides={"a": given})
+    assert numbers(found.entries["a"]) == (1, 2)
+    assert scan_one([root], "a", Catalogue(), given) == found.entries["a"]
+    again = scan_all([root], found)
+    assert again.entries["a"].broken, "the file counts again"
+    bad = scan_one([root], "a", found, Override(b"max_batch_size: -1"))
+    assert bad is not None
+    assert "max_batch_size" in bad.broken
+
+
+def test_a_folder_given_hides_that_of_the_model_or_makes_a_new_one(root: Path, tmp_path: Path) -> None:
+    put(root, "a", 1)
+    staged = tmp_path / "staged"
+    put(staged, "a", 7)
+    put(staged, "n", 3)
+    overrides = {"a": Override(b"", str(staged)), "n": Override(b"max_batch_size: 4", str(staged))}
+    found = scan_all([root], overrides=overrides)
+    assert [(name, numbers(entry)) for name, entry in found.entries.items()] == [("a", (7,)), ("n", (3,))]
+    assert found.entries["n"].config.max_batch_size == 4
+    assert scan_one([root], "n", found, overrides["n"]) == found.entries["n"]
+    assert scan_all([root], found).entries.keys() == {"a"}

@@ -2,15 +2,8 @@ import msgspec
 
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
-from gateway.telemetry.counters import (
-    BATCH_BOUNDS,
-    Counters,
-    FrontReport,
-    Gauges,
-    Histogram,
-    Merged,
-    QueueDepth,
-)
+from gateway.telemetry.counters import Counters, Merged
+from gateway.telemetry.series import BATCH_BOUNDS, FrontReport, Gauges, Histogram, QueueDepth
 
 
 def record(model: str = "m", reason: Reason | None = None, duration_s: float = 0.002) -> RequestRecord:

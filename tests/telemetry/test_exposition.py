@@ -4,8 +4,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
-from gateway.telemetry.counters import Counters, Gauges, Histogram, Merged, QueueDepth
+from gateway.telemetry.counters import Counters, Merged
 from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, render
+from gateway.telemetry.series import Gauges, Histogram, QueueDepth
 
 
 class Facts:

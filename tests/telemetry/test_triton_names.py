@@ -5,7 +5,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
-from gateway.telemetry.counters import Counters, Gauges, Merged, QueueDepth
+from gateway.telemetry.counters import Counters, Merged
+from gateway.telemetry.series import Gauges, QueueDepth
 from gateway.telemetry.triton_names import render_as_triton
 
 NAMES = (

@@ -17,6 +17,7 @@ from gateway.frontends.v2_grpc.codec import decode, encode
 from gateway.frontends.v2_grpc.errors import HEADERS, OK, answer_error
 from gateway.frontends.v2_grpc.framing import PREFIX, PREFIX_BYTES, frame, message_size, unwrap
 from gateway.frontends.v2_grpc.settings import GrpcSettings
+from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
@@ -35,6 +36,7 @@ class Tools(NamedTuple):
     service: InferenceService
     settings: GrpcSettings
     clock: Clock
+    repository: RepositoryService = NoControl()
 
 
 class CallFormat(NamedTuple):
@@ -112,23 +114,24 @@ class Infer:
 
 
 class Unary:
-    """Any other unary call: small messages, nothing remembered."""
+    """Any other unary call: small messages unless told otherwise, nothing remembered."""
 
-    __slots__ = ("_call", "_format", "_settings", "max_body_bytes")
+    __slots__ = ("_call", "_format", "_max_bytes", "_settings", "max_body_bytes")
 
     whole = True
 
-    def __init__(self, tools: Tools, how: CallFormat, call: Call) -> None:
+    def __init__(
+        self, tools: Tools, how: CallFormat, call: Call, max_bytes: int = SMALL_MESSAGE_BYTES
+    ) -> None:
         self._settings = tools.settings
         self._format = how
         self._call = call
-        self.max_body_bytes = SMALL_MESSAGE_BYTES
+        self._max_bytes = max_bytes
+        self.max_body_bytes = max_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         try:
-            message, start = unwrap(
-                body, self._format.coding, SMALL_MESSAGE_BYTES, self._settings.max_inflation
-            )
+            message, start = unwrap(body, self._format.coding, self._max_bytes, self._settings.max_inflation)
             self._call(bytes(message[start:]), exchange)
         except Exception as error:  # ruff: ignore[blind-except] - a bug in here costs one call, no connection
             answer_error(exchange, as_gateway_error(error))

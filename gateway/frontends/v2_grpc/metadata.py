@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.core.errors import GatewayError, InvalidInput, ModelNotFound
 from gateway.core.model import check_name, parse_version
+from gateway.frontends.extensions import in_order
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_grpc.endpoints import answer_message
 from gateway.frontends.v2_grpc.errors import answer_error
@@ -18,7 +19,7 @@ from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
-# Exactly those that work over gRPC, in Triton's order; the binary tensor extension is REST's.
+# Exactly those that always work over gRPC; the binary tensor extension is REST's.
 EXTENSIONS = ("classification", "model_configuration", "parameters")
 
 _M = TypeVar("_M", bound=Message)
@@ -27,10 +28,16 @@ _M = TypeVar("_M", bound=Message)
 class Metadata:
     """ServerLive, ServerReady, ServerMetadata, ModelReady, ModelMetadata and ModelConfig."""
 
-    def __init__(self, service: InferenceService, server_name: str, server_version: str) -> None:
+    def __init__(
+        self,
+        service: InferenceService,
+        server_name: str,
+        server_version: str,
+        extensions: tuple[str, ...] = (),
+    ) -> None:
         self._service = service
         self._about = pb.ServerMetadataResponse(
-            name=server_name, version=server_version, extensions=EXTENSIONS
+            name=server_name, version=server_version, extensions=in_order(EXTENSIONS + extensions)
         ).SerializeToString()
 
     def server_live(self, message: bytes, exchange: Exchange) -> None:

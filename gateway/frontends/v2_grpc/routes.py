@@ -23,6 +23,8 @@ from gateway.frontends.v2_grpc.framing import parse_timeout
 from gateway.frontends.v2_grpc.health import Health
 from gateway.frontends.v2_grpc.metadata import Metadata
 from gateway.frontends.v2_grpc.reflection import Reflection
+from gateway.frontends.v2_grpc.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
+from gateway.frontends.v2_grpc.repository import RepositoryCalls
 from gateway.frontends.v2_grpc.stream import Streams
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
 
@@ -39,6 +41,7 @@ _INFER = b"/inference.GRPCInferenceService/ModelInfer"
 _STREAM_INFER = b"/inference.GRPCInferenceService/ModelStreamInfer"
 # Of all messages of a stream together; each has the limit of a call.
 _UNBOUNDED = 1 << 62
+_LOAD = b"/inference.GRPCInferenceService/RepositoryModelLoad"
 _COMPRESSED = {None: "", b"identity": "", b"gzip": "gzip", b"deflate": "deflate"}
 _CODINGS: Headers = ((_ACCEPT, b"identity,gzip,deflate"),)
 _TEXT: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
@@ -52,7 +55,9 @@ class Grpc:
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
         self.health = Health(tools.service)
-        metadata = Metadata(tools.service, server_name, server_version)
+        repository = RepositoryCalls(tools.repository)
+        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
+        metadata = Metadata(tools.service, server_name, server_version, extensions)
         self._unary: dict[bytes, Call] = {
             b"/inference.GRPCInferenceService/ServerLive": metadata.server_live,
             b"/inference.GRPCInferenceService/ServerReady": metadata.server_ready,
@@ -64,6 +69,9 @@ class Grpc:
                 b"/inference.GRPCInferenceService/" + name.encode(): call
                 for name, call in FixedExtensions(tools.service).calls().items()
             },
+            b"/inference.GRPCInferenceService/RepositoryIndex": repository.index,
+            _LOAD: repository.load,
+            b"/inference.GRPCInferenceService/RepositoryModelUnload": repository.unload,
             b"/grpc.health.v1.Health/Check": self.health.check,
             b"/grpc.health.v1.Health/List": self.health.list,
         }
@@ -119,7 +127,8 @@ class Grpc:
         if path == _INFER:
             return Infer(self._tools, how)
         if path in self._unary:
-            return Unary(self._tools, how, self._unary[path])
+            limit = self._tools.settings.max_load_bytes if path == _LOAD else SMALL_MESSAGE_BYTES
+            return Unary(self._tools, how, self._unary[path], limit)
         if path in self._streaming:
             begin, max_ratio = self._streaming[path], self._tools.settings.max_inflation
             limit = _UNBOUNDED if path == _STREAM_INFER else self._max_body()

@@ -23,6 +23,12 @@ class GrpcSettings(BaseModel):
         le=2 << 30,
         description="Largest message, as it travels and decompressed.",
     )
+    max_load_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 10,
+        le=256 << 20,
+        description="Largest message of a model load; its front pauses for about 3 ms a MiB.",
+    )
     max_inflation: int = Field(
         default=200,
         ge=2,

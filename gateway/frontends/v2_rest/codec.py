@@ -12,9 +12,10 @@ Way 1 leaves every error to way 3, which knows how to say it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf, prod
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import orjson
@@ -41,7 +42,13 @@ from gateway.frontends.parameters import (
 from gateway.frontends.v2_rest.binary import Slot, check_header_length, fill_slots, read_slot
 from gateway.frontends.v2_rest.content_types import BASE64, CONTENT_TYPE, dump_base64, from_base64
 from gateway.frontends.v2_rest.document import check_keys, load
-from gateway.frontends.v2_rest.elements import dump_elements, layout, pack_elements, read_layout
+from gateway.frontends.v2_rest.elements import (
+    dump_elements,
+    layout,
+    pack_elements,
+    read_layout,
+    small_unpacker,
+)
 from gateway.frontends.v2_rest.forms import Form, PlainRequest
 
 _CACHED_HEADERS = 1024
@@ -75,7 +82,7 @@ class _Parsed(NamedTuple):
     form: Form
 
 
-_decode_plain = msgspec.json.Decoder(PlainRequest).decode
+_decode_plain: Final = msgspec.json.Decoder(PlainRequest).decode
 _headers: dict[bytes, _Parsed] = {}
 
 
@@ -117,12 +124,21 @@ def decode(
 
 def encode(form: Form, response: InferResponse) -> Encoded:
     """The body that answers with `response` as `form` asks; raises InvalidInput where JSON cannot."""
+    outputs = response.outputs
+    if form is ALL_JSON and len(outputs) == 1 and not response.id and not response.parameters:
+        only = outputs[0]
+        data = only.data
+        short = _short_way(response.model, response.version, only.name, only.dtype, only.shape, len(data))
+        if short is not None:
+            text = orjson.dumps(short[1](data))
+            if b"null" not in text:  # NaN and Infinity take the long way
+                return b"%b%b}]}" % (short[0], text), None
     parts = [_opening(response.model, response.version)]
     if response.id or response.parameters:
         parts.append(_extras(response))
     mark = b'"outputs":['
     payload: list[Buffer] = []
-    for output in response.outputs:
+    for output in outputs:
         parts += (mark, _described(output.name, output.dtype, output.shape))
         if form is not ALL_JSON and (form.all_binary or output.name in form.binary):
             data = output.data
@@ -134,7 +150,7 @@ def encode(form: Form, response: InferResponse) -> Encoded:
         else:
             parts += (b'"data":', dump_elements(output), b"}")
         mark = b","
-    parts.append(b"]}" if response.outputs else b'"outputs":[]}')
+    parts.append(b"]}" if outputs else b'"outputs":[]}')
     head = b"".join(parts)
     return ((head, *payload), len(head)) if payload else (head, None)
 
@@ -304,6 +320,17 @@ def _text(what: str, text: str) -> str:
 @lru_cache(1024)
 def _opening(model: str, version: int) -> bytes:
     return b'{"model_name":%b,"model_version":"%d",' % (orjson.dumps(model), version)
+
+
+@lru_cache(4096)
+def _short_way(
+    model: str, version: int, name: str, dtype: DType, shape: tuple[int, ...], size: int
+) -> tuple[bytes, Callable[[Buffer], Sequence[object]]] | None:
+    """All of a plain answer of one small output up to its elements, and how to get those: 0.6 us of 1.5."""
+    unpack = small_unpacker(dtype, size)
+    if unpack is None:
+        return None
+    return b'%b"outputs":[%b"data":' % (_opening(model, version), _described(name, dtype, shape)), unpack
 
 
 def _extras(response: InferResponse) -> bytes:

@@ -128,6 +128,12 @@ def elements(letter: str, data: Buffer) -> Sequence[object]:
     return memoryview(data).cast(letter).tolist()  # type: ignore[call-overload,no-any-return] # typed for literals only
 
 
+def small_unpacker(dtype: DType, size: int) -> Callable[[Buffer], Sequence[object]] | None:
+    """What takes `size` bytes of `dtype` apart; None where there is no short way."""
+    letter = _FORMAT.get(dtype)
+    return _unpacker(letter, size) if letter is not None and 0 < size <= _COMPILED else None
+
+
 @lru_cache(1024)
 def _unpacker(letter: str, size: int) -> Callable[[Buffer], Sequence[object]]:
     """What takes `size` bytes apart: 0.15 us for one element, where a cast view takes 0.45 us."""

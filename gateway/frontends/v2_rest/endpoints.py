@@ -18,6 +18,7 @@ from gateway.frontends.v2_rest.codec import Target, decode, encode
 from gateway.frontends.v2_rest.errors import JSON, answer_error
 from gateway.frontends.v2_rest.forms import Form
 from gateway.frontends.v2_rest.settings import RestSettings
+from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
@@ -32,6 +33,7 @@ class Tools(NamedTuple):
     service: InferenceService
     settings: RestSettings
     clock: Clock
+    repository: RepositoryService = NoControl()
 
 
 class InferFormat(NamedTuple):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import orjson
 
 from gateway.core.tensor import TensorSpec
+from gateway.frontends.extensions import in_order
 from gateway.pipeline.service import ModelDescription
 
-# Exactly those that work, in Triton's order; its other extensions are not claimed.
+# Exactly those that always work; Triton's other extensions are not claimed.
 EXTENSIONS = ("classification", "model_configuration", "binary_tensor_data", "parameters")
 
 
-def server_metadata(name: str, version: str) -> bytes:
-    """The body of GET /v2."""
-    return orjson.dumps({"name": name, "version": version, "extensions": EXTENSIONS})
+def server_metadata(name: str, version: str, extensions: tuple[str, ...] = ()) -> bytes:
+    """The body of GET /v2; `extensions` beyond those that always work."""
+    return orjson.dumps({"name": name, "version": version, "extensions": in_order(EXTENSIONS + extensions)})
 
 
 def model_metadata(description: ModelDescription) -> bytes:

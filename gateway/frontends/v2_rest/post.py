@@ -7,29 +7,43 @@ from collections.abc import Callable
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
+from gateway.frontends.codings import inflate
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.document import check_keys, load
 from gateway.frontends.v2_rest.errors import answer_error
 from gateway.wire.exchange import Exchange, Head, Receiver
 
-_MAX_BODY_BYTES = 64 << 10
+SMALL_BODY_BYTES = 64 << 10
 
 Document = dict[str, object]
 
 
 class Post:
-    """Hands the JSON object of a body (an empty one for no body) to `answer`, whose errors it tells."""
+    """Hands the JSON object of a body (an empty one for no body) to `answer`, whose errors it tells.
 
-    __slots__ = ("_answer", "max_body_bytes")
+    `coding` is the body's, "" for none; it may then grow to `max_inflation` times its size.
+    """
+
+    __slots__ = ("_answer", "_coding", "_max_inflation", "max_body_bytes")
 
     whole = True
 
-    def __init__(self, answer: Callable[[Document, Exchange], None]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Document, Exchange], None],
+        max_body_bytes: int = SMALL_BODY_BYTES,
+        coding: str = "",
+        max_inflation: int = 1,
+    ) -> None:
         self._answer = answer
-        self.max_body_bytes = _MAX_BODY_BYTES
+        self._coding = coding
+        self._max_inflation = max_inflation
+        self.max_body_bytes = max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         try:
+            if self._coding:
+                body = inflate(body, self._coding, self.max_body_bytes, self._max_inflation)
             self._answer(read_object(bytes(body)), exchange)
         except Exception as error:  # ruff: ignore[blind-except] - a bug in here must cost one request, not the connection
             answer_error(exchange, as_gateway_error(error))

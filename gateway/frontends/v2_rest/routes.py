@@ -24,6 +24,8 @@ from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
 from gateway.frontends.v2_rest.model_config import model_config
 from gateway.frontends.v2_rest.openapi import openapi
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
+from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
+from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
 from gateway.frontends.v2_rest.signed import Signed, answering
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
@@ -51,8 +53,10 @@ class Rest:
         self._tools = tools
         self._server_version = server_version
         self._extensions = FixedExtensions(tools.service)
+        self._repository = RepositoryCalls(tools.repository, tools.settings)
+        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
         self._fixed: dict[bytes, Answer] = {
-            b"/v2": partial(_send, body=server_metadata(server_name, server_version)),
+            b"/v2": partial(_send, body=server_metadata(server_name, server_version, extensions)),
             b"/v2/health/live": partial(_health, "live", tools.service.is_live),
             b"/v2/health/ready": partial(_health, "ready", tools.service.is_ready),
         }
@@ -117,6 +121,8 @@ class Rest:
                 return self._about(head, self._docs, model, b"")
             case [b"models", model, b"versions", version, b"docs"]:
                 return self._about(head, self._docs, model, version)
+            case [b"repository", *rest]:
+                return self._control(head, rest, encoding)
         return _of_method(head.method, self._extensions.find(path))
 
     def _about(
@@ -152,6 +158,23 @@ class Rest:
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         begin = answer_events if how == b"generate_stream" else answer_one
         return Signed(self._tools, sized, "", decode_generate, begin)
+
+    def _control(self, head: Head, path: list[bytes], encoding: bytes | None) -> Endpoint:
+        match path:
+            case [b"index"]:
+                action, model = path[0], ""
+            case [b"models", name, b"load" | b"unload"]:
+                action, model = path[2], _target(name, b"").model
+            case [_, b"index"] | [_, b"models", _, b"load" | b"unload"]:
+                return _simple(_only(b"POST", head, repository_is_named))
+            case _:
+                return _simple(_not_found)
+        coding = content_coding(encoding)
+        if head.method != b"POST":
+            return _simple(partial(_not_allowed, b"POST"))
+        if coding is None:
+            return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
+        return self._repository.endpoint(action, model, coding)
 
     def _refusal(self, error: GatewayError, extra: Headers = ()) -> Endpoint:
         """An endpoint that refuses whatever is sent to it, because of its head."""

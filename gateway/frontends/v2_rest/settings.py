@@ -19,6 +19,12 @@ class RestSettings(BaseModel):
         le=1 << 30,
         description="Largest JSON part of a request; tensors excluded.",
     )
+    max_load_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 10,
+        le=256 << 20,
+        description="Largest body of a model load; its front pauses for about 7 ms a MiB.",
+    )
     max_inflation: int = Field(
         default=200, ge=2, description="Most times its size that a compressed body above 4 MiB may grow to."
     )

@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, TooLarge
@@ -28,22 +29,21 @@ from gateway.wire.http1.head import HeadCache, Refused, RequestHead
 from gateway.wire.http1.head_reader import HeadReader
 from gateway.wire.http1.incoming import IncomingBody
 from gateway.wire.http1.outgoing import Outgoing
-from gateway.wire.http1.phase import Phase
+from gateway.wire.http1.phase import ANSWER, BODY, CLOSED, HEAD, LINGER
 from gateway.wire.http1.shared import Shared
 from gateway.wire.http1.upkeep import Upkeep
 from gateway.wire.settings import WireSettings
 
 LOG = logging.getLogger(__name__)
-_HEAD_END = b"\r\n\r\n"
+_HEAD_END: Final = b"\r\n\r\n"
 # What may wait behind a request that is being answered: some 16 usual ones of 4 KiB.
-MAX_AHEAD_BYTES = 64 << 10
+MAX_AHEAD_BYTES: Final = 64 << 10
 # Requests answered in one go before other connections get their turn.
-MAX_TURNS = 16
+MAX_TURNS: Final = 16
 # Between requests: half an empty line may wait for its other half.
-_NOTHING = frozenset((b"", b"\r"))
+_NOTHING: Final = frozenset((b"", b"\r"))
 
-_HEAD, _BODY, _ANSWER, _LINGER, _CLOSED = Phase
-_FLOWING = frozenset((_HEAD, _BODY, _ANSWER))
+_FLOWING: Final = frozenset((HEAD, BODY, ANSWER))
 
 
 class Http1Connection(asyncio.Protocol):
@@ -80,7 +80,7 @@ class Http1Connection(asyncio.Protocol):
         # The largest body that is cut out of the piece it came in and handled at once.
         self._short_bytes = min(settings.shared_body_bytes - 1, settings.max_body_bytes)
 
-        self.phase = _HEAD
+        self.phase = HEAD
         self.incoming: IncomingBody | None = None
         self.exchange: Http1Exchange | None = None
         self.is_writable = self.is_reading = True
@@ -97,17 +97,17 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.pieces_received += 1
         phase = self.phase
-        if phase is _HEAD:
+        if phase is HEAD:
             if self._rest:
                 data, self._rest = self._rest + data, b""
             self._consume(data)
-        elif phase is _BODY:
+        elif phase is BODY:
             at = self._take_body(data, 0)
             if at < len(data):
                 self._rest = data[at:]
                 self._update_reading()
                 self._go_on()
-        elif phase is _ANSWER:
+        elif phase is ANSWER:
             self._rest += data
             self._update_reading()
 
@@ -116,7 +116,7 @@ class Http1Connection(asyncio.Protocol):
         reader, cached, short_bytes = self.reader, self._cached, self._short_bytes
         size, at, turns = len(data), 0, MAX_TURNS
         self._is_consuming = True
-        while at < size and turns and self.phase is _HEAD and self.is_writable:
+        while at < size and turns and self.phase is HEAD and self.is_writable:
             turns -= 1
             end = data.find(_HEAD_END, at) + 4
             request = None if end == 3 or reader.is_partial else cached(data[at:end])
@@ -134,7 +134,7 @@ class Http1Connection(asyncio.Protocol):
             ):
                 at = self._begin_body(request, data, end)
             else:
-                self.phase = _ANSWER
+                self.phase = ANSWER
                 self.exchange = exchange = Http1Exchange(self, request)
                 try:
                     endpoint.handle(exchange, data[end:at], None)
@@ -147,9 +147,9 @@ class Http1Connection(asyncio.Protocol):
     def _keep(self, data: bytes, at: int, *, had_turns: bool) -> None:
         """What is left of `data` waits for its time, which may be the loop's next round."""
         phase = self.phase
-        if at < len(data) and (phase is _HEAD or phase is _ANSWER):
+        if at < len(data) and (phase is HEAD or phase is ANSWER):
             self._rest = data[at:]
-            if phase is _HEAD and not had_turns:
+            if phase is HEAD and not had_turns:
                 (self.shared.call_soon or asyncio.get_running_loop().call_soon)(self._go_on)
             self._update_reading()
         elif not self.is_reading:
@@ -159,7 +159,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Looks at what waited, if nothing hinders."""
-        if self.phase is _HEAD and not self._is_consuming and self.is_writable:
+        if self.phase is HEAD and not self._is_consuming and self.is_writable:
             data, self._rest = self._rest, b""
             self._consume(data)
 
@@ -187,7 +187,7 @@ class Http1Connection(asyncio.Protocol):
         """Begins a request whose body is not short or not here; returns how far `data` was taken."""
         self.exchange = exchange = Http1Exchange(self, request)
         self.is_receiving = request.body_bytes != 0
-        self.phase = _BODY if self.is_receiving else _ANSWER
+        self.phase = BODY if self.is_receiving else ANSWER
         self._is_body_held = False
         limit = min(self._settings.max_body_bytes, request.endpoint.max_body_bytes)
         if request.body_bytes > limit:
@@ -195,7 +195,7 @@ class Http1Connection(asyncio.Protocol):
             return len(data)
         try:
             incoming = IncomingBody(exchange, limit, self._settings, self._memory, self._clock())
-            if exchange.is_open and self.phase is _ANSWER:
+            if exchange.is_open and self.phase is ANSWER:
                 incoming.end()
             elif exchange.is_open:
                 self.incoming = incoming
@@ -217,8 +217,8 @@ class Http1Connection(asyncio.Protocol):
         exchange = incoming.exchange
         try:
             at = incoming.feed(data, at)
-            if incoming.is_complete and self.phase is _BODY:
-                self.phase = _ANSWER
+            if incoming.is_complete and self.phase is BODY:
+                self.phase = ANSWER
                 self.incoming = None
                 self.is_receiving = False
                 incoming.end()
@@ -240,7 +240,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _refuse_body(self, refusal: Refused, exchange: Http1Exchange) -> None:
         """A body turned out malformed or too large on the way."""
-        if self.phase is not _BODY:
+        if self.phase is not BODY:
             return  # answered already: nobody wants the rest
         if refusal.status == 413:
             self.refuse(TooLarge(refusal.text), refusal.kind)
@@ -265,7 +265,7 @@ class Http1Connection(asyncio.Protocol):
             exchange.client_gone()
             return
         gone, exchange.on_gone = exchange.on_gone, None
-        self.phase = _LINGER
+        self.phase = LINGER
         try:
             exchange.request.endpoint.refuse(exchange, error)
             if gone is not None:
@@ -279,12 +279,12 @@ class Http1Connection(asyncio.Protocol):
     def answered(self, *, keeps: bool) -> None:
         """The current request has its whole answer; on with the next one, or the end."""
         self.exchange = None
-        if self.phase is not _ANSWER:
+        if self.phase is not ANSWER:
             self._linger()
         elif not keeps or self.is_ending:
             self._linger() if self._rest else self.finish()
         else:
-            self.phase = _HEAD
+            self.phase = HEAD
             if self._rest:
                 self._go_on()
             elif self.half_closed_at != inf and not self._is_consuming:
@@ -321,9 +321,9 @@ class Http1Connection(asyncio.Protocol):
         self._go_on()
 
     def _update_reading(self) -> None:
-        if self.phase is _CLOSED or self.half_closed_at != inf:
+        if self.phase is CLOSED or self.half_closed_at != inf:
             return
-        if self.phase is _BODY:
+        if self.phase is BODY:
             is_full = self._is_body_held
         else:  # a head that is still coming has its own limit
             is_full = len(self._rest) > MAX_AHEAD_BYTES and not self.reader.is_partial
@@ -335,7 +335,7 @@ class Http1Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keeps the sending half for an answer that is still due; else the transport closes."""
-        if self.exchange is None or self.phase is _BODY or self._is_tls:
+        if self.exchange is None or self.phase is BODY or self._is_tls:
             return False  # nothing due; a body cut short; TLS, which knows no half-closed state
         self.half_closed_at = min(self.half_closed_at, self._clock())
         return True
@@ -346,7 +346,7 @@ class Http1Connection(asyncio.Protocol):
         if self.half_closed_at != inf:
             self.finish()
             return
-        self.phase = _LINGER
+        self.phase = LINGER
         self._rest = b""
         self.reader.abandon()
         self.linger_until = self._clock() + LINGER_S
@@ -360,7 +360,7 @@ class Http1Connection(asyncio.Protocol):
         self._transport.close()
 
     def _enter_closed(self) -> None:
-        self.phase = _CLOSED
+        self.phase = CLOSED
         self._rest = b""
         self.exchange = None
         self.reader.abandon()
@@ -380,7 +380,7 @@ class Http1Connection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """True while no byte of a request and no answer is under way."""
-        return self.phase is _HEAD and self._rest in _NOTHING
+        return self.phase is HEAD and self._rest in _NOTHING
 
     def drain(self) -> None:
         """The next answer is the last; an idle connection closes at once."""

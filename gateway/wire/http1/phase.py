@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Phase(enum.Enum):
@@ -13,3 +14,11 @@ class Phase(enum.Enum):
     ANSWER = enum.auto()  # to a later request: this one is complete and not yet answered
     LINGER = enum.auto()  # to nothing: it is read so that the client gets to read our last answer
     CLOSED = enum.auto()
+
+
+# Each by a name of its own: a member of an Enum is looked up by Python code, 0.06 us each time.
+HEAD: Final = Phase.HEAD
+BODY: Final = Phase.BODY
+ANSWER: Final = Phase.ANSWER
+LINGER: Final = Phase.LINGER
+CLOSED: Final = Phase.CLOSED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # Up to this size a body is joined with its headers into one write: by the queue, an answer of 100
 # bytes costs three times as much. The size is also what a peer must at least take as one frame.
-_JOINED_BYTES = 16 << 10
+_JOINED_BYTES: Final = 16 << 10
 _BODILESS = frozenset((204, 304))
 
-_pack = HEADER.pack
-_blocks = responses.known_heads
-_tails = responses.known_tails
+_pack: Final = HEADER.pack
+_blocks: Final = responses.known_heads
+_tails: Final = responses.known_tails
 
 
 class Http2Exchange(Exchange):

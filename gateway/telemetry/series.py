@@ -1,0 +1,102 @@
+"""What is counted, as it travels from a front to the controller: series, histograms, gauges.
+
+Histograms have fixed bounds, so that merging is adding. Apart from `counters`, which may be compiled:
+msgspec makes its classes from annotations at run time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import msgspec
+
+# Seconds; from a hot micro-model to a stuck one, a factor of about 2 each.
+LATENCY_BOUNDS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+OK = "OK"
+
+
+class Histogram(msgspec.Struct):
+    """Counts per bucket (the last is +Inf), not cumulative, and the sum of what was observed."""
+
+    bounds: tuple[float, ...]
+    counts: list[int]
+    total: float = 0.0
+
+    @classmethod
+    def of(cls, bounds: tuple[float, ...]) -> Histogram:
+        """An empty one."""
+        return cls(bounds, [0] * (len(bounds) + 1))
+
+    def observe(self, value: float) -> None:
+        """Counts `value` in the first bucket whose bound is not below it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def add(self, other: Histogram) -> None:
+        """Adds what `other` (of the same bounds) counted."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
+
+class Series(msgspec.Struct):
+    """Everything counted about one (model, version, protocol)."""
+
+    model: str
+    version: int
+    protocol: str
+    outcomes: dict[str, int]
+    duration: Histogram
+    queue: Histogram
+    compute: Histogram
+    batch_rows: Histogram
+    cold: int = 0
+
+    @classmethod
+    def of(cls, model: str, version: int, protocol: str) -> Series:
+        """An empty one."""
+        latency = LATENCY_BOUNDS_S
+        return cls(
+            model, version, protocol, {},
+            Histogram.of(latency), Histogram.of(latency), Histogram.of(latency), Histogram.of(BATCH_BOUNDS),
+        )  # fmt: skip
+
+    def add(self, other: Series) -> None:
+        """Adds what `other` of the same labels counted."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.duration.add(other.duration)
+        self.queue.add(other.queue)
+        self.compute.add(other.compute)
+        self.batch_rows.add(other.batch_rows)
+        self.cold += other.cold
+
+
+class QueueDepth(msgspec.Struct, frozen=True):
+    """A gauge: what waits and runs now for one model version in one front."""
+
+    model: str
+    version: int
+    waiting: int
+    in_flight: int
+
+
+class Gauges(msgspec.Struct, frozen=True):
+    """What a front's state is now."""
+
+    queues: tuple[QueueDepth, ...]
+    connections: int
+    protocol_errors: dict[str, int]
+
+
+class FrontReport(msgspec.Struct, frozen=True):
+    """One packet of what a front hands over: series are cumulative since its start.
+
+    Only series that changed are sent, a bounded number in one packet; `gauges` come with the first.
+    """
+
+    series: list[Series]
+    gauges: Gauges | None = None
