@@ -118,8 +118,9 @@ FIRST_ROW = """
             return responses
 """
 # Answers N times with I; raises instead of answer FAIL_AT, rests REST_MS before each; each answer carries
-# SIZE bytes; a file beside model.py tells how it ended.
+# SIZE bytes; files beside model.py tell how many it has given, and how it ended.
 COUNTER = """
+    import os
     import time
     import numpy as np
     from gateway.model import InvalidInput, Model
@@ -127,6 +128,7 @@ COUNTER = """
     class Counter(Model):
         def load(self, context):
             self.end = context.folder / "ended"
+            self.given = os.open(context.folder / "given", os.O_RDWR | os.O_CREAT)
 
         def infer(self, inputs):
             n, fail_at, rest_ms, size = (int(inputs[k].item()) for k in ("N", "FAIL_AT", "REST_MS", "SIZE"))
@@ -141,6 +143,7 @@ COUNTER = """
                         time.sleep(rest_ms / 1000)
                     yield {"I": np.array([i], np.int32), "PAD": np.array([b"x" * size], object)}
                     given += 1
+                    os.pwrite(self.given, given.to_bytes(8, "little"), 0)
                 self.end.write_text(f"all {given}")
             except GeneratorExit:
                 self.end.write_text(f"closed {given}")
