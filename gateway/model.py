@@ -14,12 +14,22 @@ process of its own, by one thread, one batch at a time. Every method may be `asy
 on one event loop, which turns only while one of them does. Raise `InvalidInput` where the caller's
 values are at fault (it is told so, with that text); any other exception fails only the requests it
 belongs to, with its traceback in the gateway's log. What is printed goes there too.
+
+An `infer` that is a generator (`yield` instead of `return`, `def` or `async def`) answers a request any
+number of times, each yield one answer, and sees one request at a time:
+
+        def infer(self, inputs: dict[str, Array]) -> Iterator[dict[str, Array]]:
+            for count in range(int(inputs["N"].item())):
+                yield {"Y": np.array([count], np.int32)}
+
+Callers read it by generate_stream or gRPC's ModelStreamInfer. It waits at its `yield` while its reader is
+slow, and gets GeneratorExit there when the reader has gone; what it raises ends the stream as an error.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +43,7 @@ from gateway.core.tensor import TensorSpec
 __all__ = ["Array", "Context", "DType", "InvalidInput", "Model", "TensorSpec"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Outputs = dict[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,9 @@ class Model(ABC):
         """Called once before any batch; an exception makes the version unavailable, with that reason."""
 
     @abstractmethod
-    def infer(self, inputs: dict[str, Array]) -> dict[str, Array] | Awaitable[dict[str, Array]]:
+    def infer(
+        self, inputs: dict[str, Array]
+    ) -> Outputs | Awaitable[Outputs] | Iterator[Outputs] | AsyncIterator[Outputs]:
         """Every output by name for every input by name: a whole batch, its rows along the first axis.
 
         BYTES are object arrays of bytes (outputs may also be of str), BF16 uint16 arrays of its bits.

@@ -75,3 +75,30 @@ class Ticket(Protocol):
 
     def cancel(self) -> None:
         """The caller has gone: `done` is not called any more; work not yet started is dropped."""
+
+
+class StreamSink(Protocol):
+    """Whoever asked for any number of answers.
+
+    Told in order, and of exactly one end: a response that is the last, or `on_end`. Nothing comes
+    after that, nor after `cancel`.
+    """
+
+    @property
+    def is_writable(self) -> bool:
+        """False while what was told lies unsent; then few more come until `StreamTicket.resume`."""
+
+    def on_response(self, response: InferResponse, *, is_last: bool) -> None:
+        """One answer; its lease is the sink's to release."""
+
+    def on_end(self, error: GatewayError | None) -> None:
+        """No more comes, because of `error` or because that was all."""
+
+
+class StreamTicket(Ticket, Protocol):
+    """A stream of answers under way; `version` is the one that answers."""
+
+    version: int
+
+    def resume(self) -> None:
+        """Must be called when the sink has become writable again."""

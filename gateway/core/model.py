@@ -66,7 +66,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
     in front of `TensorSpec.shape`, of 1..max_batch_size rows. `class_labels` are, by output, the
     names of its classes in order, and may be shorter than the output; a worker is not
-    told of them.
+    told of them. A `decoupled` model answers a request any number of times.
     """
 
     name: str
@@ -80,6 +80,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     instances: int = 1
     isolation: Literal["process", "inline"] = "process"
     class_labels: Mapping[str, tuple[str, ...]] = {}
+    decoupled: bool = False
 
     @property
     def key(self) -> ModelKey:

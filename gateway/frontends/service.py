@@ -41,3 +41,4 @@ class Protocols:
     def finish(self) -> None:
         """Ends what would outlast a drain."""
         self._grpc.health.finish()
+        self._grpc.streams.finish()

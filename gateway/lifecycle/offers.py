@@ -105,6 +105,7 @@ def merged(offer: Offer, reported: ModelSpec) -> ModelSpec:
         inputs=reported.inputs or spec.inputs,
         outputs=reported.outputs or spec.outputs,
         max_batch_size=spec.max_batch_size if offer.max_batch_known else reported.max_batch_size,
+        decoupled=spec.decoupled or reported.decoupled,
     )
 
 

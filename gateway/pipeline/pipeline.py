@@ -13,7 +13,7 @@ from gateway.control.messages import Activate
 from gateway.core.clock import Clock
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
-from gateway.core.messages import Done, InferRequest, Ticket
+from gateway.core.messages import Done, InferRequest, StreamSink, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
@@ -22,7 +22,7 @@ from gateway.pipeline.cold import Waiting
 from gateway.pipeline.ensemble import Ensemble
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.pipeline.statistics import AskStatistics, Counted
-from gateway.scheduling.pending import Pending
+from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.queue_policy import deadline_of
 from gateway.scheduling.settings import SchedulingSettings
 
@@ -74,6 +74,35 @@ class Pipeline:
         try:
             if request.outputs:
                 pending.done = classified(request.outputs, slot, done)
+            if slot.hot is not None:
+                slot.hot.add(pending)
+            else:
+                self._wait_for(slot, pending, now)
+                if not pending.is_open:
+                    return None
+        except GatewayError as error:
+            pending.fail(error)
+            return None
+        return pending
+
+    def stream(self, request: InferRequest, sink: StreamSink) -> PendingStream | None:
+        """Runs a request that may be answered any number of times; see InferenceService."""
+        now = self._clock()
+        pending = PendingStream(request, sink, self._closed, now, self._default_timeout_s)
+        slot = self._route((request.model, request.version))
+        if slot is None:
+            pending.version = request.version if isinstance(request.version, int) else 0
+            pending.fail(self._unknown(request.model, request.version))
+            return None
+        pending.version = slot.key.version
+        if request.timeout_at != inf:
+            pending.limit = deadline_of(slot.batching, request, pending.limit)
+            pending.deadline = min(pending.deadline, pending.limit)
+        if slot.successor is not None and not request.version:
+            self._ask_for(slot.successor)
+        self._busy.add(slot)
+        try:
+            pending.done = classified(request.outputs, slot, pending.done)
             if slot.hot is not None:
                 slot.hot.add(pending)
             else:

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.errors import GatewayError
-from gateway.core.messages import Done, InferRequest, Ticket
+from gateway.core.messages import Done, InferRequest, StreamSink, StreamTicket, Ticket
 from gateway.core.model import ModelSpec
 from gateway.pipeline.statistics import Counted
 
@@ -34,6 +34,12 @@ class InferenceService(Protocol):
         """Runs a request; calls `done` exactly once, perhaps before returning (then None is returned).
 
         The request's `lease` is taken over: released when nothing needs the inputs any more.
+        """
+
+    def stream(self, request: InferRequest, sink: StreamSink) -> StreamTicket | None:
+        """Runs a request that may be answered any number of times, by a model of either kind.
+
+        As `infer` otherwise; None is returned where the stream has ended already.
         """
 
     def refused(self, protocol: str, error: GatewayError) -> None:

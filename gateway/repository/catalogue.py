@@ -23,6 +23,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
     lie beside config.pbtxt and are found by `beside`. `ensemble` is None but for an ensemble, which has
     no file of its own. `written` is the file as a serialised ModelConfig, b"" without one.
+    A model may be `decoupled` without saying so here.
     """
 
     platform: str = ""
@@ -41,6 +42,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     warmup: tuple[Warmup, ...] = ()
     ensemble: EnsembleGraph | None = None
     written: bytes = b""
+    decoupled: bool = False
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -168,5 +170,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         instances=config.instances,
         isolation=config.isolation or default_isolation,
         class_labels=entry.beside.class_labels,
+        decoupled=config.decoupled,
     )
     return SpecDraft(spec, config.is_max_batch_known)

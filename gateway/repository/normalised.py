@@ -28,6 +28,8 @@ def completed(written: bytes, spec: ModelSpec) -> pb.ModelConfig:
         if not told:
             for tensor in tensors:
                 _describe(tensor, told.add())
+    if spec.decoupled:
+        config.model_transaction_policy.decoupled = True
     _complete_batching(config, spec)
     if not config.HasField("ensemble_scheduling"):  # which has none: it runs in the fronts
         _complete_instances(config, spec)

@@ -71,6 +71,19 @@ def read_options(message: pb.ModelConfig) -> dict[str, str]:
     return options
 
 
+def read_decoupled(message: pb.ModelConfig) -> bool:
+    """Whether a request has any number of answers; raises ConfigRefused for engines that give one."""
+    decoupled = message.model_transaction_policy.decoupled
+    backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    if decoupled and backends != {"python"}:
+        raise ConfigRefused("model_transaction_policy.decoupled", "is supported for backend 'python' alone")
+    if decoupled and message.dynamic_batching.preserve_ordering:
+        raise ConfigRefused(
+            "dynamic_batching.preserve_ordering", "is not possible where a model is decoupled"
+        )
+    return decoupled
+
+
 def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Option]) -> None:
     for key, value in options.items():
         if key not in permitted_here:

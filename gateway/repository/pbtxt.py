@@ -21,7 +21,7 @@ from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
 from gateway.repository.formats import FORMATS, matching
-from gateway.repository.options import read_isolation, read_labels, read_options
+from gateway.repository.options import read_decoupled, read_isolation, read_labels, read_options
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
@@ -52,7 +52,7 @@ _HONOURED: Mapping[str, frozenset[str]] = {
         *("graph", "execution_accelerators", "input_pinned_memory", "output_pinned_memory"),
     }),
     "ExecutionAccelerators": frozenset(),
-    "ModelTransactionPolicy": frozenset(),
+    "ModelTransactionPolicy": frozenset({"decoupled"}),
     "ModelResponseCache": frozenset(),
 }
 # Present but empty, these mean what their absence means.
@@ -65,7 +65,6 @@ _WHY: Mapping[str, str] = {
     "gather_kernel_buffer_threshold": _NO_GPU,
     "gpu_execution_accelerator": _NO_GPU,
     "cpu_execution_accelerator": "is not supported: ONNX Runtime runs with its own CPU kernels only",
-    "decoupled": "is not supported: every request has one response",
     "optional": "is not supported: every input must be sent",
 }
 
@@ -99,6 +98,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         warmup=read_warmup(message.model_warmup, rows),
         ensemble=ensemble,
         written=message.SerializeToString(deterministic=True),
+        decoupled=read_decoupled(message),
     )
 
 

@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class ModelFailed(Exception):
 
 class EngineBroken(Exception):
     """The engine cannot go on in this process (a lost device, a sticky error): the worker must end."""
+
+
+class StreamEnded(Exception):
+    """Nothing more may be sent: nobody waits any more, or the last answer has been sent."""
 
 
 class OutputMemory(Protocol):
@@ -63,6 +67,42 @@ class LoadedModel(Protocol):
 
     def close(self) -> None:
         """Frees what the process's exit would not."""
+
+
+class Responses(Protocol):
+    """Where the answers of a decoupled model to one request go; any thread may call it."""
+
+    def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
+        """Sends the wanted outputs of one answer, as `infer` returns them; waits for a slow reader.
+
+        Raises StreamEnded where nobody wants it, and whatever is wrong with `results`.
+        """
+
+    def is_cancelled(self) -> bool:
+        """True once nothing that is sent reaches anybody."""
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Ends a `wait_until_finished`, with that error where one is given."""
+
+    def wait_until_finished(self) -> None:
+        """Returns at `finish`: for a model whose other threads go on answering. Raises its error."""
+
+
+class StreamingModel(Protocol):
+    """What a LoadedModel whose spec is `decoupled` offers too; its `infer` is never called."""
+
+    def stream(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, responses: Responses
+    ) -> None:
+        """Answers one request with any number of results; returns when no more come, or raises.
+
+        `inputs` are valid until this returns. StreamEnded from `responses` may come through.
+        """
+
+
+def streaming(model: LoadedModel) -> StreamingModel | None:
+    """`model` as one that answers any number of times; None for one that answers once."""
+    return cast(StreamingModel, model) if model.spec.decoupled else None
 
 
 class Runtime(Protocol):

@@ -15,14 +15,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-import numpy as np
+import msgspec
 
 from gateway.core.clock import monotonic_s
-from gateway.core.dtypes import DType
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.model import Context, Model
-from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, OutputMemory, one_line
+from gateway.runtimes.answers import Answers, give, in_order
+from gateway.runtimes.contract import (
+    Array,
+    BadInput,
+    LoadError,
+    ModelFailed,
+    OutputMemory,
+    Responses,
+    StreamEnded,
+    one_line,
+)
 from gateway.runtimes.event_loop import WorkerLoop
 from gateway.runtimes.python_source import check_requirements, import_file
 from gateway.runtimes.tracebacks import Tracebacks
@@ -34,6 +43,9 @@ class Body(Protocol):
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
         """At least the wanted outputs by name; any exception fails the batch."""
+
+    def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
+        """Gives `answers` all answers to one request, instead of `run`, where the spec is decoupled."""
 
     def close(self) -> None:
         """Lets the model end what it holds."""
@@ -68,6 +80,8 @@ class PythonRuntime:
             kind = find_class(import_file(path, file, spec.version), file)
             if not issubclass(kind, Model):
                 spec = adapter.complete(kind, spec, parameters, file, max_batch_known=max_batch_known)
+            if issubclass(kind, Model) and is_generator(kind.infer):
+                spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
             body = _start(kind, spec, parameters, path, file, loop.settle)
         return PythonModel(body, spec, loop, tracebacks)
@@ -112,8 +126,15 @@ def _check_method(kind: type[Any], name: str) -> None:
     method = getattr(kind, name, None)
     if method is None:
         raise LoadError(f"{kind.__name__} has no method '{name}'")
-    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
-        raise LoadError(f"{kind.__name__}.{name} is a generator: streaming answers are not supported yet")
+    if name == "execute" and is_generator(method):
+        raise LoadError(
+            f"{kind.__name__}.{name} is a generator: a decoupled model answers by a response sender"
+        )
+
+
+def is_generator(method: object) -> bool:
+    """True for a method that gives its answers one by one."""
+    return inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)
 
 
 def _check_signature(spec: ModelSpec, *, has_completion: bool) -> None:
@@ -159,6 +180,10 @@ class OwnModel:
             raise ModelFailed(f"infer returned {type(answers).__name__}, not a dict of arrays by name")
         return answers
 
+    def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
+        """See Body."""
+        give(self._model.infer(dict(inputs)), answers, self._settle)
+
     def close(self) -> None:
         """See Body."""
         self._settle(self._model.unload())
@@ -184,20 +209,33 @@ class PythonModel:
     ) -> Sequence[Array]:
         """See contract.LoadedModel."""
         specs = [self._spec.outputs[ordinal] for ordinal in outputs]
-        by_name = dict(zip(self._input_names, inputs, strict=True))
         try:
-            answers = self._body.run(by_name, [spec.name for spec in specs])
-        except InvalidInput as error:
-            raise BadInput(error.text) from None
-        except (BadInput, ModelFailed):
-            raise
-        except Exception as error:
+            answers = self._body.run(self._by_name(inputs), [spec.name for spec in specs])
+        except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything; it is raised anew
+            raise self._told(error) from None
+        return in_order(answers, specs)
+
+    def stream(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, responses: Responses
+    ) -> None:
+        """See contract.StreamingModel."""
+        specs = [self._spec.outputs[ordinal] for ordinal in outputs]
+        answers = Answers(specs, responses)
+        try:
+            self._body.stream(self._by_name(inputs), [spec.name for spec in specs], answers)
+        except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything; it is raised anew
+            raise self._told(error) from None
+
+    def _by_name(self, inputs: Sequence[Array]) -> dict[str, Array]:
+        return dict(zip(self._input_names, inputs, strict=True))
+
+    def _told(self, error: Exception) -> Exception:
+        """What the batch fails with; in the log too, unless it blames the caller or says why itself."""
+        if isinstance(error, InvalidInput):
+            return BadInput(error.text)
+        if not isinstance(error, BadInput | ModelFailed | StreamEnded):
             self._tracebacks.write(error)
-            raise
-        for spec in specs:
-            if spec.name not in answers:
-                raise ModelFailed(f"the model's answer lacks output '{spec.name}'")
-        return [_as_promised(answers[spec.name], spec.dtype) for spec in specs]
+        return error
 
     def close(self) -> None:
         """See contract.LoadedModel. A model that cannot end in order is ended by the worker's exit."""
@@ -207,10 +245,3 @@ class PythonModel:
             self._tracebacks.write(error)
         with suppress(Exception):
             self._loop.close()
-
-
-def _as_promised(answer: Array, dtype: DType) -> Array:
-    """Numpy's own strings as objects, which BYTES travel as; all else as it is, to be checked."""
-    if dtype is DType.BYTES and isinstance(answer, np.ndarray) and answer.dtype.kind in "SU":
-        return answer.astype(object)
-    return answer

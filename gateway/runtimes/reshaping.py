@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, LoadedModel, OutputMemory
+from gateway.runtimes.contract import Array, LoadedModel, OutputMemory, Responses, streaming
 
 Shape = tuple[int, ...]
 
@@ -35,11 +35,25 @@ class Reshaping:
         self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory
     ) -> Sequence[Array]:
         """See contract.LoadedModel."""
-        wanted = [
+        results = self._model.infer(self._inputs(inputs), outputs, rows, memory)
+        return self._outputs(outputs, results)
+
+    def stream(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, responses: Responses
+    ) -> None:
+        """See contract.StreamingModel."""
+        model = streaming(self._model)
+        assert model is not None, "asked of a decoupled model alone"
+        given = ReshapingResponses(responses, lambda results: self._outputs(outputs, results))
+        model.stream(self._inputs(inputs), outputs, rows, given)
+
+    def _inputs(self, inputs: Sequence[Array]) -> list[Array]:
+        return [
             array if spec.reshape is None else self._moved(array, spec.shape, spec.reshape)
             for spec, array in zip(self._spec.inputs, inputs, strict=True)
         ]
-        results = self._model.infer(wanted, outputs, rows, memory)
+
+    def _outputs(self, outputs: Sequence[int], results: Sequence[Array]) -> Sequence[Array]:
         if len(results) != len(outputs):
             return results  # for whoever checks what the model answered
         return [
@@ -60,6 +74,21 @@ class Reshaping:
     def _moved(self, array: Array, old: Shape, new: Shape) -> Array:
         shape = array.shape
         return array.reshape(shape[: self._lead] + fill(new, old, shape[self._lead :]))
+
+
+class ReshapingResponses:
+    """Implements contract.Responses before another, which gets what `moved` makes of each answer."""
+
+    def __init__(self, responses: Responses, moved: Callable[[Sequence[Array]], Sequence[Array]]) -> None:
+        self._responses = responses
+        self._moved = moved
+        self.is_cancelled = responses.is_cancelled
+        self.finish = responses.finish
+        self.wait_until_finished = responses.wait_until_finished
+
+    def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
+        """See contract.Responses."""
+        self._responses.send(self._moved(results), is_last=is_last)
 
 
 def fill(new: Shape, old: Shape, actual: Shape) -> Shape:

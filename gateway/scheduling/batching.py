@@ -79,3 +79,18 @@ def halves(members: list[Pending]) -> tuple[list[Pending], list[Pending]]:
 def open_only(members: Iterable[Pending]) -> list[Pending]:
     """Those somebody still waits for."""
     return [member for member in members if member.is_open]
+
+
+def forget_closed(lanes: dict[Compat, Lane]) -> int:
+    """Drops cancelled and expired requests, so that they hold no memory; tells how many."""
+    dropped = 0
+    for compat, lane in list(lanes.items()):
+        if all(member.is_open for member in lane):
+            continue
+        kept = deque(member for member in lane if member.is_open)
+        dropped += len(lane) - len(kept)
+        if kept:
+            lanes[compat] = kept
+        else:
+            del lanes[compat]
+    return dropped

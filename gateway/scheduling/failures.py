@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, InvalidInput, ModelFailed, Overloaded
 from gateway.scheduling.pending import Pending
@@ -27,7 +27,7 @@ def fail_all(members: Sequence[Pending], error: GatewayError) -> None:
         member.fail(error)
 
 
-def expire(members: Sequence[Pending], now: float) -> None:
+def expire(members: Iterable[Pending], now: float) -> None:
     """Fails the members that are over their deadline."""
     for member in members:
         if member.is_open and member.deadline <= now:

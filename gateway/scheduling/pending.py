@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.core.errors import Cancelled, GatewayError
-from gateway.core.messages import Done, InferRequest, InferResponse
+from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
+from gateway.workers.frames import STREAM_WINDOW_BYTES
+from gateway.workers.links import Link
 from gateway.workers.plans import Signature
+
+# Grants are saved up to this: a frame for every part would cost as much as the parts.
+_GRANT_BYTES = STREAM_WINDOW_BYTES // 4
 
 Compat = tuple[object, ...]
 Closed = Callable[["Pending", GatewayError | None], None]
@@ -105,3 +110,80 @@ class Pending:
         lease = self.request.lease
         if lease is not None:
             lease.release()
+
+
+class PendingStream(Pending):
+    """A request that may be answered any number of times; a frontend's StreamTicket for it.
+
+    The worker may send what it has been granted and no more: `_owed` is what of its parts the sink has
+    been told of and was not granted anew, because the sink was not writable. A request that brings no
+    deadline has `patience_s` for each answer, not for all of them.
+    """
+
+    __slots__ = ("_batch_id", "_link", "_owed", "limit", "parts", "patience_s", "sink")
+
+    def __init__(
+        self, request: InferRequest, sink: StreamSink, on_closed: Closed, arrived: float, patience_s: float
+    ) -> None:
+        super().__init__(request, self._tell, on_closed, arrived, min(request.deadline, arrived + patience_s))
+        self.sink = sink
+        self.patience_s = patience_s
+        self.limit = request.deadline  # of all answers together
+        self.parts = 0
+        self._link: Link | None = None
+        self._batch_id = 0
+        self._owed = 0
+
+    def run_as(self, link: Link, batch_id: int) -> None:
+        """A decoupled model runs it from now on, as a batch of its own."""
+        self._link = link
+        self._batch_id = batch_id
+        self._owed = 0
+
+    def part(self, response: InferResponse, cost: int, now: float) -> None:
+        """Gives the caller an answer that is not the last."""
+        if not self.is_open:
+            if response.lease is not None:
+                response.lease.release()
+            return
+        self.parts += 1
+        self.deadline = min(self.limit, now + self.patience_s)
+        self._owed += cost
+        self.done(response)
+        if self._owed >= _GRANT_BYTES and self.sink.is_writable:
+            self._grant()
+
+    def end(self) -> None:
+        """The model has given all its answers."""
+        if self.is_open:
+            self._close(None)
+            self.sink.on_end(None)
+
+    def resume(self) -> None:
+        """See StreamTicket."""
+        if self._owed:
+            self._grant()
+
+    def _grant(self) -> None:
+        owed, self._owed = self._owed, 0
+        if self.is_open and self.in_batch and self._link is not None:
+            self._link.grant(self._batch_id, owed)
+
+    def _tell(self, result: InferResponse | GatewayError) -> None:
+        if not isinstance(result, GatewayError):
+            self.sink.on_response(result, is_last=not self.is_open)
+            return
+        if self.is_open:  # an answer that came could not be turned into what was asked for
+            self._close(result)
+        self.sink.on_end(result)
+
+    def _close(self, error: GatewayError | None) -> None:
+        if error is not None and self.in_batch and self._link is not None:
+            self._link.stop(self._batch_id)
+        super()._close(error)
+
+
+def as_stream(pending: Pending) -> PendingStream:
+    """`pending`, which a decoupled model runs: its queue admits nothing else."""
+    assert isinstance(pending, PendingStream)
+    return pending

@@ -9,6 +9,10 @@ time, so that it finds the next one waiting when it answers.
 A worker answers in order, so when it dies the oldest batch is to blame: its members run again one by
 one, each at most once more; members of later batches were not started and run again as they were.
 A batch whose run raised is halved until the request to blame is alone.
+
+A decoupled model runs one request at a time in each instance, in order of arrival, for as long as that
+answers: its answers may be as slow as their reader, and others would wait behind them in the worker
+instead of here, where another instance can take them. Once one answer has left nothing runs again.
 """
 
 from __future__ import annotations
@@ -16,37 +20,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.core.errors import DeadlineExceeded, GatewayError, ModelFailed, Overloaded
+from gateway.core.errors import GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
-from gateway.scheduling.batching import Lane, decide, halves, oldest_lane, open_only, take
+from gateway.scheduling.batching import Lane, decide, forget_closed, halves, oldest_lane, open_only, take
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
 from gateway.scheduling.failures import error_of, expire, fail_all
 from gateway.scheduling.levels import Levels
 from gateway.scheduling.ordering import Ordering
-from gateway.scheduling.pending import Compat, Pending
+from gateway.scheduling.pending import Compat, Pending, PendingStream, as_stream
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue_policy import has_levels
+from gateway.scheduling.refusals import died_while_answering, one_answer_only
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
-from gateway.scheduling.slot import Slot, freest
+from gateway.scheduling.slot import QueueStatistics, Slot, freest
 from gateway.scheduling.splitting import split, whole
 from gateway.telemetry.executions import Executions
-from gateway.workers.frames import Failure
+from gateway.workers.frames import Failure, part_cost
 from gateway.workers.links import Link, Output, Timings
 
 _POISONOUS = "this input has made the model's process die, it is refused for a while"
-
-
-class QueueStatistics(NamedTuple):
-    """What waits and runs now."""
-
-    waiting: int
-    in_flight: int
-    instances: int
 
 
 class ModelQueue:
@@ -70,7 +66,8 @@ class ModelQueue:
         self._poison = poison
         self._events = events
         self._executions = executions
-        self._max_rows = spec.max_batch_size if spec.batching.enabled else 0
+        self._is_decoupled = spec.decoupled
+        self._max_rows = spec.max_batch_size if spec.batching.enabled and not spec.decoupled else 0
         self._slots: dict[int, Slot] = {}
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
         self._lanes: dict[Compat, Lane] = {}
@@ -83,11 +80,11 @@ class ModelQueue:
         # what waits in the levels), and answers in order.
         self._levels: Levels | None = None
         self._ordering: Ordering | None = None
-        self._batches_in_flight = settings.batches_in_flight
+        self._batches_in_flight = 1 if spec.decoupled else settings.batches_in_flight
         policy, most = spec.batching, settings.max_queue_requests
-        if policy.preserve_ordering:
+        if policy.preserve_ordering and not spec.decoupled:  # one at a time are in order anyway
             self._ordering = Ordering(loop, most)
-        if has_levels(policy) or policy.preserve_ordering:
+        if has_levels(policy) or self._ordering is not None:
             self._levels = Levels(policy, self._max_rows, most)
         if has_levels(policy):
             self._batches_in_flight = 1  # what lies ready in a worker can be neither overtaken nor timed out
@@ -95,14 +92,16 @@ class ModelQueue:
     # ---- requests in ----------------------------------------------------------------------------
 
     def add(self, pending: Pending) -> None:
-        """Admits a request; raises InvalidInput, Overloaded or ModelFailed (a known poison)."""
+        """Admits a request; raises InvalidInput, Overloaded, ModelFailed (a known poison) or Unsupported."""
         request = pending.request
+        if self._is_decoupled and not isinstance(pending, PendingStream):
+            raise one_answer_only(request.protocol)
         pending.plan = plan = self._signatures.plan(request)
         if self._levels is not None:
             self._add_to_level(pending, self._levels)
             return
         if self._waiting >= self._settings.max_queue_requests:
-            self._forget_closed()
+            self._waiting -= forget_closed(self._lanes)
             if self._waiting >= self._settings.max_queue_requests:
                 raise Overloaded("Exceeds maximum queue size", retry_after_s=1.0)
         if self._poison.contains(request, pending.arrived):
@@ -237,6 +236,8 @@ class ModelQueue:
         for member in members:
             member.batch_rows = rows
         slot.batches[batch_id] = members
+        if self._is_decoupled:
+            as_stream(members[0]).run_as(slot.link, batch_id)
         parts = [
             [member.request.inputs[member.plan.order[place]].data for member in members]
             for place in range(len(plan.order))
@@ -276,6 +277,21 @@ class ModelQueue:
                 lease.release()
         if self._waiting or self._again:
             self._pump_soon()
+
+    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
+        """One answer of a decoupled model, checked by the channel; takes over `lease`."""
+        only = as_stream(self._slots[link.worker_id].batches[batch_id][0])
+        cost = part_cost(sum(len(data) for _, data in outputs))
+        only.part(whole(self.spec, only, outputs, lease), cost, self._clock())
+
+    def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
+        """A decoupled model has given all its answers to a request."""
+        only = as_stream(self._finished(link, batch_id)[0])
+        self._executions.ran(only.batch_rows, 1, (0, infer_ns, 0))
+        only.compute_s = infer_ns * 1e-9
+        only.end()
+        only.leave_batch()
+        self._pump_soon()
 
     def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
         """A batch's run was refused or raised: alone it is the caller's error, else it is halved."""
@@ -317,6 +333,9 @@ class ModelQueue:
         self._pump_soon()
 
     def _strike(self, member: Pending, now: float) -> None:
+        if isinstance(member, PendingStream) and member.parts:
+            member.fail(died_while_answering())
+            return
         member.strikes += 1
         if member.strikes >= 2:
             self._poison.add(member.request, now)
@@ -335,17 +354,13 @@ class ModelQueue:
 
     def sweep(self, now: float) -> None:
         """Must be called every few hundredths of a second: fails what is over its deadline."""
-        for lane in self._lanes.values():
-            for member in lane:
-                if member.is_open and member.deadline <= now:
-                    member.fail(DeadlineExceeded("Request timeout expired"))
-        for group in self._again:
+        for group in (*self._lanes.values(), *self._again):
             expire(group, now)
         for slot in self._slots.values():
             for members in slot.batches.values():
                 expire(members, now)
         if self._levels is None:
-            self._forget_closed()
+            self._waiting -= forget_closed(self._lanes)
             return
         self._levels.sweep(now)
         self._waiting = self._levels.waiting
@@ -354,27 +369,13 @@ class ModelQueue:
 
     def fail_waiting(self, error: GatewayError) -> None:
         """Fails everything not in a worker with one cause."""
-        for lane in self._lanes.values():
-            fail_all(list(lane), error)
-        for group in self._again:
-            fail_all(group, error)
+        for group in (*self._lanes.values(), *self._again):
+            fail_all(list(group), error)
         self._lanes.clear()
         self._again.clear()
         if self._levels is not None:
             self._levels.fail_all(error)
         self._waiting = 0
-
-    def _forget_closed(self) -> None:
-        """Drops cancelled and expired requests from the lanes, so that they hold no memory."""
-        for compat, lane in list(self._lanes.items()):
-            if all(member.is_open for member in lane):
-                continue
-            kept = deque(member for member in lane if member.is_open)
-            self._waiting -= len(lane) - len(kept)
-            if kept:
-                self._lanes[compat] = kept
-            else:
-                del self._lanes[compat]
 
     def statistics(self) -> QueueStatistics:
         """What waits and runs now."""

@@ -1,8 +1,9 @@
-"""An instance as its queue sees it."""
+"""An instance as its queue sees it, and what the queue tells of itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from gateway.scheduling.pending import Pending
 from gateway.workers.links import Link
@@ -31,3 +32,11 @@ def freest(slots: Iterable[Slot], limit: int) -> Slot | None:
         if len(slot.batches) < fewest and slot.on_idle is None:
             best, fewest = slot, len(slot.batches)
     return best
+
+
+class QueueStatistics(NamedTuple):
+    """What waits and runs now."""
+
+    waiting: int
+    in_flight: int
+    instances: int

@@ -6,6 +6,7 @@ loading     a model by the name of its runtime | warming: its warm-up requests, 
 supervisor  the controller's side: makes workers, notices hangs and deaths | forkserver: keeps a zygote
 restart     when the dead come back | forking: the zygote's messages | processes, parentage: the system's part
 channel     a front's side: batches out, replies in, over one SOCK_SEQPACKET pair per worker
+streaming   a decoupled model's answers to one batch, in the worker
 frames      the data channel's binary layout | arena: shared memory for large tensors
 messages    the control channel between controller and worker
 

@@ -22,7 +22,9 @@ from gateway.workers.frames import (
     HEADER,
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    STREAM_WINDOW_BYTES,
     Failure,
+    Header,
     Kind,
     ProtocolViolation,
 )
@@ -90,6 +92,7 @@ class WorkerLink:
         self._outbox = Outbox(sock, loop, generation)
         self._view = memoryview(bytearray(MAX_FRAME_BYTES))
         self._theirs = ForeignSegments(_MAX_REPLY_SEGMENTS, _MAX_REPLY_BYTES)
+        self._windows: dict[int, int] = {}  # what a stream in flight may still send; absent: all of it
         self._lent: set[int] = set()  # their segments that a ReplyLease of ours still holds
         self._segment_follows = False
         self._is_open = True
@@ -135,6 +138,17 @@ class WorkerLink:
         inline = [some for some, place in zip(parts, places, strict=True) if place is None]
         self._outbox.send(_join([self._run_word, BATCH.pack(batch_id), rest], inline, pads))
         return shared
+
+    def grant(self, batch_id: int, size: int) -> None:
+        """See links.Link.grant."""
+        if batch_id in self._flights:
+            self._windows[batch_id] = self._windows.get(batch_id, STREAM_WINDOW_BYTES) + size
+            self._outbox.send(frames.pack_stream(Kind.CREDIT, self._generation, batch_id, size))
+
+    def stop(self, batch_id: int) -> None:
+        """See links.Link.stop."""
+        if batch_id in self._flights:
+            self._outbox.send(frames.pack_stream(Kind.CANCEL, self._generation, batch_id))
 
     # ---- in -------------------------------------------------------------------------------------
 
@@ -189,6 +203,8 @@ class WorkerLink:
         plan, shared = flight
         if shared is not None:
             shared.release()
+        if self._windows:
+            self._windows.pop(batch_id, None)
         return plan
 
     def _take_unknown(self, plan: RunPlan, batch_id: int, sizes: tuple[int, int], timings: Timings) -> None:
@@ -240,6 +256,13 @@ class WorkerLink:
                 failure, text = frames.unpack_error(header, self._view)
                 self._land(header.batch)
                 self._listener.on_error(self, header.batch, failure, text)
+            case Kind.PART:
+                self._take_part(header)
+            case Kind.END:
+                frames.check_stream(header)
+                self._check_streams()
+                self._land(header.batch)
+                self._listener.on_end(self, header.batch, header.a)
             case Kind.ANNOUNCE:
                 frames.check_control(header)
                 self._segment_follows = True
@@ -248,6 +271,36 @@ class WorkerLink:
                 self._theirs.forget(header.detail)
             case kind:
                 raise ProtocolViolation(f"a {kind.name} frame from a worker")
+
+    # ---- streams --------------------------------------------------------------------------------
+
+    def _check_streams(self) -> None:
+        if not self._spec.decoupled:
+            raise ProtocolViolation("several answers of a model that gives one")
+
+    def _take_part(self, header: Header) -> None:
+        """Takes one answer of a decoupled model; the batch stays in flight."""
+        self._check_streams()
+        batch_id = header.batch
+        flight = self._flights.get(batch_id)
+        if flight is None:
+            raise ProtocolViolation("a part of a batch that is not in flight")
+        window = self._windows.get(batch_id, STREAM_WINDOW_BYTES)
+        if window <= 0:
+            raise ProtocolViolation("more parts than were granted")
+        raw = self._view[HEADER_BYTES : header.payload].tobytes()
+        known = flight[0].accepted.get(raw)
+        try:
+            slices = known[1] if known and known[0] == header.total else flight[0].accept(raw, header.total)
+            outputs = tuple([self._output(one) for one in slices])
+        except Misfit as misfit:
+            self._land(batch_id)
+            self._listener.on_error(self, batch_id, Failure.MODEL_FAILED, str(misfit))
+            self._listener.on_suspect(self, str(misfit))
+            return
+        self._windows[batch_id] = window - frames.part_cost(sum(len(data) for _, data in outputs))
+        lease = self._borrow({one.segment for one in slices if one.segment})
+        self._listener.on_part(self, batch_id, outputs, lease)
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -263,6 +316,7 @@ class WorkerLink:
             if shared is not None:
                 shared.release()
         self._flights.clear()
+        self._windows.clear()
         self._theirs.clear()
         self._sock.close()
 

@@ -28,8 +28,8 @@ from gateway.workers.frames import ProtocolViolation
 from gateway.workers.loading import load_model
 from gateway.workers.messages import Connect, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
 from gateway.workers.pulse import Pulse
-from gateway.workers.serving import DataChannel, FrontGone
-from gateway.workers.transport import receive_with_descriptors
+from gateway.workers.serving import DataChannel
+from gateway.workers.transport import FrontGone, receive_with_descriptors
 
 # Of outputs that fronts have not released yet; untouched pages cost nothing.
 OUTPUT_BYTES = 2 << 30
@@ -136,6 +136,9 @@ class Worker:
         finally:
             pulse.busy_since = 0.0
 
+    def _progress(self) -> None:
+        self._pulse.busy_since = self._clock()  # a stream that goes on is not hung, however long it is
+
     def _disconnect(self, fd: int) -> None:
         self._epoll.unregister(fd)
         self._channels.pop(fd).close()
@@ -179,7 +182,8 @@ class Worker:
             for fd in fds:
                 os.close(fd)
             return
-        channel = DataChannel(socket.socket(fileno=fds[0]), generation, self._executor, self._now_ns)
+        sock = socket.socket(fileno=fds[0])
+        channel = DataChannel(sock, generation, self._executor, self._now_ns, self._progress)
         self._channels[fds[0]] = channel
         self._epoll.register(fds[0], select.EPOLLIN)
 

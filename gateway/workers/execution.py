@@ -19,7 +19,7 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, TensorSpec, iterate_bytes_elements, serialise_bytes_elements
-from gateway.runtimes.contract import Array, BadInput, LoadedModel
+from gateway.runtimes.contract import Array, BadInput, LoadedModel, StreamingModel, streaming
 from gateway.workers import frames
 from gateway.workers.arena import Arena, ArenaLease, Segment
 from gateway.workers.frames import HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
@@ -40,11 +40,12 @@ class NoRoom(Exception):
 
 
 class ReplyForm(NamedTuple):
-    """A reply's table, the padding after each inline output, and the frame's length."""
+    """A reply's table, the padding after each inline output, the frame's length, and that of all outputs."""
 
     table: bytes
     pads: tuple[bytes, ...]
     total: int
+    tensor_bytes: int
 
 
 class ServePlan:
@@ -126,6 +127,7 @@ class Executor:
         self.arena = arena
         self.view = memoryview(mmap.mmap(-1, MAX_FRAME_BYTES))
         self._spec = model.spec
+        self.streaming: StreamingModel | None = streaming(model)
         self._plans: dict[bytes, ServePlan] = {}
 
     def plan(self, total: int, payload: int) -> ServePlan:
@@ -242,7 +244,8 @@ def reply_form(
             plan.outputs, plan.specs, results, places, sizes, strict=True
         )
     )
-    return ReplyForm(frames.pack_table(Table(plan.rows, regions, ())), frames.pads(payload, inline), total)
+    table = frames.pack_table(Table(plan.rows, regions, ()))
+    return ReplyForm(table, frames.pads(payload, inline), total, sum(sizes))
 
 
 def remember(plan: ServePlan, results: Sequence[Array], form: ReplyForm) -> None:

@@ -6,7 +6,7 @@ fixed header of 48 bytes, a *table* that says which tensors come with it, and th
     header   u64 word      magic u16, kind u8, flags u8 (0), generation u32
              u64 batch     the sender's number of the batch
              u32 total     length of the packet        u32 payload  where the inline tensors begin
-             u64 a         REPLY: ns in the engine      SEGMENT: its size
+             u64 a         REPLY, END: ns in the engine SEGMENT: its size   CREDIT: bytes
              u32 b, c      REPLY: ns before and after the engine
              u32 detail    ERROR: Failure               SEGMENT, FORGET, RELEASE: its number
              u32 zero
@@ -48,6 +48,11 @@ _DTYPES: dict[int, DType] = {int(member): member for member in DType}
 _MAX_ELEMENTS = 1 << 48
 _INLINE, _SHARED = 0, 1
 
+# What a worker may send of one batch's PARTs before the first CREDIT, by `part_cost`: enough that the
+# two sides need not take turns, little enough for every stream of a front to lie in its memory.
+STREAM_WINDOW_BYTES = 256 << 10
+_PART_COST = 512
+
 
 class ProtocolViolation(Exception):
     """The other end sent what it must never send; the text says what, without any of its bytes."""
@@ -63,6 +68,10 @@ class Kind(enum.IntEnum):
     SEGMENT = 5  # carries the descriptor of a segment of shared memory
     FORGET = 6  # the segment is gone: unmap it
     RELEASE = 7  # front to worker: nothing reads this output segment any more
+    PART = 8  # worker to front: like a REPLY, and more follows for the same batch
+    END = 9  # worker to front: nothing more follows
+    CREDIT = 10  # front to worker: so many more bytes of PARTs may come
+    CANCEL = 11  # front to worker: nobody waits any more; the batch ends as soon as it can
 
 
 class Failure(enum.IntEnum):
@@ -163,6 +172,23 @@ def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
     except ValueError:
         raise ProtocolViolation(f"unknown failure {header.detail}") from None
     return failure, " ".join(raw.decode(errors="replace").split())
+
+
+def pack_stream(kind: Kind, generation: int, batch: int, amount: int = 0) -> bytes:
+    """An END, CREDIT or CANCEL frame of `batch`; `amount` is what the kind counts."""
+    word = header_word(kind, generation)
+    return HEADER.pack(word, batch, HEADER_BYTES, HEADER_BYTES, amount, 0, 0, 0, 0)
+
+
+def check_stream(header: Header) -> None:
+    """Raises ProtocolViolation unless an END, CREDIT or CANCEL frame is its header alone."""
+    if header.total != HEADER_BYTES or header.b or header.c or header.detail:
+        raise ProtocolViolation(f"a malformed {header.kind.name} frame")
+
+
+def part_cost(tensor_bytes: int) -> int:
+    """What a PART with so many bytes of tensors takes of its stream's window, on both sides."""
+    return _PART_COST + tensor_bytes
 
 
 def check_control(header: Header) -> None:

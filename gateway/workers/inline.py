@@ -86,6 +86,12 @@ class InlineLink:
         else:
             self._defer(self._answer, batch_id, answer)
 
+    def grant(self, batch_id: int, size: int) -> None:
+        """See links.Link.grant. Nothing to do: no model that runs in a front is decoupled."""
+
+    def stop(self, batch_id: int) -> None:
+        """See links.Link.stop. Nothing to do: a batch is over before anybody could say this."""
+
     def close(self) -> None:
         """Frees the model; deferred answers never come."""
         if self._is_open:

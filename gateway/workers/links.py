@@ -39,6 +39,12 @@ class Link(Protocol):
         there is no shared memory or the worker does not read, InstanceDied after on_lost or `close`.
         """
 
+    def grant(self, batch_id: int, size: int) -> None:
+        """Lets the worker send `size` more bytes of a stream's parts, as `frames.part_cost` counts."""
+
+    def stop(self, batch_id: int) -> None:
+        """Asks the worker to end a stream that nobody waits for; its end is still told."""
+
     def close(self) -> None:
         """Drops the link; answers to batches in flight never come, and on_lost is not called."""
 
@@ -59,6 +65,12 @@ class LinkListener(Protocol):
         `lease`, where there is one, holds the shared memory that some outputs lie in: it has one hold,
         which is the listener's to release.
         """
+
+    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
+        """One of the answers of a decoupled model, like those of `on_reply`; the batch goes on."""
+
+    def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
+        """A decoupled model has given all its answers to a batch."""
 
     def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
         """A batch has no outputs; `text` is one line for the caller. The link stays usable."""

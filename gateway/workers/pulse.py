@@ -21,7 +21,7 @@ ORPHAN_GRACE_S = 3.0
 
 
 class Pulse:
-    """`busy_since` (0: idle) and `executed` are written by the main thread alone, read by this one."""
+    """`busy_since` (0: idle) and `executed` are written while a batch runs and read by this thread."""
 
     def __init__(self, control: socket.socket, clock: Clock) -> None:
         self.busy_since = 0.0

@@ -5,11 +5,20 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from gateway.core.dtypes import DType
-from gateway.runtimes.contract import Array, BadInput, EngineBroken, ModelFailed, one_line
+from gateway.runtimes.contract import (
+    Array,
+    BadInput,
+    EngineBroken,
+    ModelFailed,
+    StreamEnded,
+    StreamingModel,
+    one_line,
+)
 from gateway.workers import frames
 from gateway.workers.arena import ArenaLease, Segment
 from gateway.workers.execution import (
@@ -24,34 +33,46 @@ from gateway.workers.execution import (
     remember,
     reply_form,
 )
-from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Kind, ProtocolViolation
+from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Header, Kind, ProtocolViolation
 from gateway.workers.segments import ForeignSegments
-from gateway.workers.transport import configure, receive_segment, send_frame
+from gateway.workers.streaming import PartStream
+from gateway.workers.transport import FrontGone, configure, receive_segment, send_frame
 
 # A front that takes nothing for so long is stuck; the other fronts of this worker must not be.
 _SEND_TIMEOUT_MS = 2000
 _MAX_SEGMENTS = 4096
 _MAX_SEGMENT_BYTES = 64 << 30
 _U32 = (1 << 32) - 1
+# A frame about a stream is its header; of a longer one this much shows that it is none.
+_HEARD_BYTES = 2 * HEADER_BYTES
 
 
-class FrontGone(Exception):
-    """The front closed the channel, broke it, or does not read."""
+def _unnoticed() -> None:
+    """Nobody wants to know of a stream's progress."""
 
 
 class DataChannel:
     """Serves one front; a frame that breaks the protocol ends the channel, never the process."""
 
     def __init__(
-        self, sock: socket.socket, generation: int, executor: Executor, now_ns: Callable[[], int]
+        self,
+        sock: socket.socket,
+        generation: int,
+        executor: Executor,
+        now_ns: Callable[[], int],
+        on_progress: Callable[[], None] = _unnoticed,
     ) -> None:
         configure(sock)
         self._sock = sock
         self._generation = generation
         self._executor = executor
         self._now_ns = now_ns
+        self._on_progress = on_progress  # told of each part, and while the front keeps a stream waiting
         self._run_word = frames.header_word(Kind.RUN, generation)
         self._reply_word = frames.header_word(Kind.REPLY, generation)
+        self._part_word = frames.header_word(Kind.PART, generation)
+        self._heard = memoryview(bytearray(_HEARD_BYTES))
+        self._streamed: ServePlan | None = None  # of the batch that is a stream now
         self._theirs = ForeignSegments(_MAX_SEGMENTS, _MAX_SEGMENT_BYTES)
         self._lent: dict[int, ArenaLease] = {}
         self._announced: set[int] = set()
@@ -95,7 +116,10 @@ class DataChannel:
     def _run(self, batch: int, plan: ServePlan) -> None:
         memory = LargeOutputs(self._executor.arena)
         try:
-            self._answer(batch, plan, memory)
+            if self._executor.streaming is None:
+                self._answer(batch, plan, memory)
+            else:
+                self._stream(batch, plan, self._executor.streaming)
         except (FrontGone, ProtocolViolation):
             raise
         except EngineBroken as error:
@@ -182,10 +206,78 @@ class DataChannel:
     def _fail(self, batch: int, failure: Failure, text: str) -> None:
         self._send(frames.pack_error(self._generation, batch, failure, text))
 
+    # ---- a stream -------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """See streaming.Channel."""
+        return self._sock.fileno()
+
+    def _stream(self, batch: int, plan: ServePlan, model: StreamingModel) -> None:
+        inputs = self._executor.inputs(plan, self._theirs)
+        begun = self._now_ns()
+        stream = PartStream(self, batch, self._on_progress)
+        self._streamed = plan
+        try:
+            with suppress(StreamEnded):
+                model.stream(inputs, plan.outputs, plan.rows, stream)
+        finally:
+            stream.close()
+            self._streamed = None
+            if stream.fault is not None:
+                raise stream.fault
+        if not stream.has_ended:
+            self._send(frames.pack_stream(Kind.END, self._generation, batch, self._now_ns() - begun))
+
+    def hear(self, batch: int) -> tuple[int, bool]:
+        """See streaming.Channel. The receive buffer stays as it is: the stream's inputs lie in it."""
+        granted, was_cancelled = 0, False
+        while True:
+            try:
+                size = self._sock.recv_into(self._heard)
+            except BlockingIOError:
+                return granted, was_cancelled
+            except OSError as error:
+                raise FrontGone(error.strerror) from None
+            if not size:
+                raise FrontGone("closed")
+            header = frames.unpack_header(self._heard, size, self._generation)
+            if header.kind in {Kind.RUN, Kind.ANNOUNCE}:
+                raise ProtocolViolation(f"a {header.kind.name} frame amid a stream")
+            self._obey(header)
+            if header.batch == batch:
+                granted += header.a if header.kind is Kind.CREDIT else 0
+                was_cancelled = was_cancelled or header.kind is Kind.CANCEL
+
+    def send_part(self, batch: int, results: Sequence[Array], *, is_last: bool) -> int:
+        """See streaming.Channel; raises ModelMisbehaved, NoRoom, FrontGone."""
+        plan = self._streamed
+        assert plan is not None, "a stream sends nothing once it is closed"
+        memory = LargeOutputs(self._executor.arena)
+        try:
+            form = self._known_form(plan, results)
+            if form is None:
+                form, inline = self._new_form(plan, results, memory)
+            else:
+                inline = [result.tobytes() for result in results]
+            word = self._reply_word if is_last else self._part_word
+            payload = HEADER_BYTES + len(form.table)
+            pieces = [HEADER.pack(word, batch, form.total, payload, 0, 0, 0, 0, 0), form.table]
+            for data, pad in zip(inline, form.pads, strict=True):
+                pieces += (data, pad)
+            self._send(b"".join(pieces))
+        finally:
+            memory.free()
+        return frames.part_cost(form.tensor_bytes)
+
     # ---- the rest -------------------------------------------------------------------------------
 
     def _take_other(self, size: int) -> None:
-        header = frames.unpack_header(self._executor.view, size, self._generation)
+        self._obey(frames.unpack_header(self._executor.view, size, self._generation))
+
+    def _obey(self, header: Header) -> None:
+        if header.kind in {Kind.CREDIT, Kind.CANCEL} and self._executor.streaming is not None:
+            frames.check_stream(header)  # of a stream that has ended since it was sent, unless `hear` knows
+            return
         frames.check_control(header)
         match header.kind:
             case Kind.ANNOUNCE:

@@ -20,6 +20,10 @@ MAX_BACKLOG = 64
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(4)
 
 
+class FrontGone(Exception):
+    """The front closed the channel, broke it, or does not read."""
+
+
 class Loop(Protocol):
     """The part of an asyncio event loop that a link uses."""
 

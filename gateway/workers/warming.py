@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from gateway.core.dtypes import ITEM_SIZE, NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.warmup import Warmup, WarmupInput
-from gateway.runtimes.contract import Array, LoadedModel, LoadError, one_line
+from gateway.runtimes.contract import Array, LoadedModel, LoadError, one_line, streaming
 from gateway.workers.execution import ServePlan, check_outputs, decode_bytes, encode_outputs
 from gateway.workers.frames import Table
 from gateway.workers.plans import fits
@@ -28,6 +29,35 @@ class NoMemory:
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array | None:
         """See contract.OutputMemory."""
         return None
+
+
+class Unread:
+    """Implements contract.Responses where nobody waits for the answers; they are checked."""
+
+    def __init__(self, plan: ServePlan) -> None:
+        self._plan = plan
+        self._finished = threading.Event()
+        self._error: Exception | None = None
+
+    def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
+        """See contract.Responses."""
+        check_outputs(self._plan, results)
+        encode_outputs(results)
+
+    def is_cancelled(self) -> bool:
+        """See contract.Responses."""
+        return False
+
+    def finish(self, error: Exception | None = None) -> None:
+        """See contract.Responses."""
+        self._error = self._error or error
+        self._finished.set()
+
+    def wait_until_finished(self) -> None:
+        """See contract.Responses."""
+        self._finished.wait()
+        if self._error is not None:
+            raise self._error
 
 
 def warm_up(model: LoadedModel, samples: Sequence[Warmup]) -> None:
@@ -49,7 +79,11 @@ def _run(model: LoadedModel, sample: Warmup) -> None:
     inputs = [_make(spec, one, sample.rows) for one in _ordered(spec, sample)]
     plan = ServePlan(spec, Table(sample.rows, (), tuple(range(len(spec.outputs)))), 0)
     memory = NoMemory()
+    model_streams = streaming(model)
     for _ in range(sample.count):
+        if model_streams is not None:
+            model_streams.stream(inputs, plan.outputs, sample.rows, Unread(plan))
+            continue
         results = model.infer(inputs, plan.outputs, sample.rows, memory)
         check_outputs(plan, results)
         encode_outputs(results)

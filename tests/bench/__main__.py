@@ -24,6 +24,7 @@ _NAMES = (
     "cold",
     "ensemble-rest",
     "ensemble-grpc",
+    "stream",
     "memory",
 )
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, ensemble, models, servers
+from tests.bench import calls, ensemble, models, servers, streams
 from tests.bench.bodies import GRPC_PATH, Signature, TensorName, fraud_rows, json_infer
 from tests.bench.comparison import Comparison, Sample, Side
 from tests.bench.figures import Measure, Target, percentile
@@ -95,6 +95,7 @@ def singles(setting: Setting) -> list[Single]:
                 ("ensemble-grpc", "an ensemble of three, p50, gRPC", ensemble.ask_grpc),
             )
         ),
+        Single("stream", "responses of one decoupled model", streams.TARGET, lambda: _streams(setting)),
         Single("memory", "the tree at rest, PSS", below(160.0, "MB"), lambda: _memory(setting)),
     ]
 
@@ -279,6 +280,13 @@ def _first_request_ms(server: Server, name: str) -> float:
     if answer.status != 200:
         raise calls.WrongAnswer(f"{name}: {answer.status} {text[:300]!r}")
     return took * 1e3
+
+
+def _streams(setting: Setting) -> Sequence[Row]:
+    folder = setting.folder / "streams"
+    streams.write_repository(folder)
+    with servers.gateway(folder, cpus=setting.server_cpus) as server:
+        return [streams.over_sse(server, setting.load_cpus), streams.over_grpc(server, setting.load_cpus)]
 
 
 def _memory(setting: Setting) -> Sequence[Row]:

@@ -70,6 +70,8 @@ class Answers:
         self.timings: dict[int, tuple[int, int, int]] = {}
         self.leases: dict[int, Lease | None] = {}
         self.errors: dict[int, tuple[Failure, str]] = {}
+        self.parts: dict[int, list[tuple[Any, ...]]] = {}
+        self.ends: dict[int, int] = {}
         self.suspicions: list[str] = []
         self.lost: list[tuple[str, tuple[int, ...]]] = []
 
@@ -78,6 +80,14 @@ class Answers:
         self.replies[batch_id] = outputs
         self.timings[batch_id] = timings_ns
         self.leases[batch_id] = lease
+
+    def on_part(self, link: Any, batch_id: int, outputs: Any, lease: Lease | None) -> None:
+        self.parts.setdefault(batch_id, []).append(outputs)
+        self.leases[batch_id] = lease
+
+    def on_end(self, link: Any, batch_id: int, infer_ns: int) -> None:
+        assert batch_id not in self.ends
+        self.ends[batch_id] = infer_ns
 
     def on_error(self, link: Any, batch_id: int, failure: Failure, text: str) -> None:
         assert batch_id not in self.errors

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, ModelNotFound
-from gateway.core.messages import Done, InferRequest, InferResponse
+from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
 from gateway.core.model import ModelSpec
 from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
 from gateway.core.tensor import Buffer, TensorSpec
@@ -88,6 +89,20 @@ class FakeTicket:
         self.is_cancelled = True
 
 
+class FakeStream(FakeTicket):
+    """A stream whose answers a test gives by `sink`."""
+
+    version = 3
+
+    def __init__(self, request: InferRequest, sink: StreamSink) -> None:
+        super().__init__(request, lambda _: None)
+        self.sink = sink
+        self.resumed = 0
+
+    def resume(self) -> None:
+        self.resumed += 1
+
+
 class FakeInferenceService:
     """Answers at once with `run`, or, when `holds`, once a test calls `finish` on a ticket."""
 
@@ -95,12 +110,13 @@ class FakeInferenceService:
         self, run: Callable[[InferRequest], InferResponse | GatewayError] = identity, *, holds: bool = False
     ) -> None:
         self.run = run
+        self.streams = False
         self.holds = holds
         self.models = {"fraud": ModelDescription(FRAUD, (1, 3))}
         self.not_ready: set[str] = set()
         self.live = self.ready = True
         self.requests: list[InferRequest] = []
-        self.tickets: list[FakeTicket] = []
+        self.tickets: list[Any] = []
         self.refusals: list[tuple[str, GatewayError]] = []
         self.asks: list[FakeAsk] = []
 
@@ -111,6 +127,21 @@ class FakeInferenceService:
             return self.tickets[-1]
         self.finish(FakeTicket(request, done))
         return None
+
+    def stream(self, request: InferRequest, sink: StreamSink) -> FakeTicket | FakeStream | None:
+        """As `infer`; when `streams`, what a test tells by the ticket."""
+        if self.streams:
+            self.requests.append(request)
+            self.tickets.append(FakeStream(request, sink))
+            return self.tickets[-1]
+
+        def done(result: InferResponse | GatewayError) -> None:
+            if isinstance(result, GatewayError):
+                sink.on_end(result)
+            else:
+                sink.on_response(result, is_last=True)
+
+        return self.infer(request, done)
 
     def finish(self, ticket: FakeTicket) -> None:
         """Answers a request and lets go of its lease, as the pipeline does."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
 from gateway.scheduling.queue import ModelQueue
 from gateway.workers.frames import Failure
@@ -30,6 +31,8 @@ class FakeLink:
         self.queue = queue
         self.sent: list[Sent] = []
         self.is_closed = False
+        self.granted: list[tuple[int, int]] = []
+        self.stopped: list[int] = []
 
     @property
     def in_flight(self) -> int:
@@ -47,6 +50,23 @@ class FakeLink:
         outputs = ((shape, answer),) * len(batch.signature.outputs)
         self.queue.on_reply(self, batch.batch_id, outputs, (0, 5000, 0), None)
         return batch
+
+    def part(self, value: float = 1.0, lease: Lease | None = None) -> None:
+        """One answer to the oldest batch, which goes on."""
+        batch = self.sent[0]
+        data = np.full(2, value, "<f4").tobytes()
+        shape = (1, 2) if self.queue.spec.max_batch_size else (2,)
+        self.queue.on_part(self, batch.batch_id, ((shape, data),), lease)
+
+    def end(self) -> None:
+        """The oldest batch has all its answers."""
+        self.queue.on_end(self, self.sent.pop(0).batch_id, 7000)
+
+    def grant(self, batch_id: int, size: int) -> None:
+        self.granted.append((batch_id, size))
+
+    def stop(self, batch_id: int) -> None:
+        self.stopped.append(batch_id)
 
     def refuse(self, failure: Failure = Failure.MODEL_FAILED) -> Sent:
         batch = self.sent.pop(0)

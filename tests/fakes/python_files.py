@@ -117,6 +117,116 @@ FIRST_ROW = """
                 responses.append(pb_utils.InferenceResponse(output_tensors=[y]))
             return responses
 """
+# Answers N times with I; raises instead of answer FAIL_AT, rests REST_MS before each; each answer carries
+# SIZE bytes; files beside model.py tell how many it has given, and how it ended.
+COUNTER = """
+    import os
+    import time
+    import numpy as np
+    from gateway.model import InvalidInput, Model
+
+    class Counter(Model):
+        def load(self, context):
+            self.end = context.folder / "ended"
+            self.given = os.open(context.folder / "given", os.O_RDWR | os.O_CREAT)
+
+        def infer(self, inputs):
+            n, fail_at, rest_ms, size = (int(inputs[k].item()) for k in ("N", "FAIL_AT", "REST_MS", "SIZE"))
+            if n < 0:
+                raise InvalidInput("N must not be negative")
+            given = 0
+            try:
+                for i in range(n):
+                    if i == fail_at:
+                        raise RuntimeError(f"no answer {i}")
+                    if rest_ms:
+                        time.sleep(rest_ms / 1000)
+                    yield {"I": np.array([i], np.int32), "PAD": np.array([b"x" * size], object)}
+                    given += 1
+                    os.pwrite(self.given, given.to_bytes(8, "little"), 0)
+                self.end.write_text(f"all {given}")
+            except GeneratorExit:
+                self.end.write_text(f"closed {given}")
+                raise
+"""
+COUNTER_CONFIG = """
+    backend: "python"
+    input [
+        { name: "N" data_type: TYPE_INT32 dims: [ 1 ] },
+        { name: "FAIL_AT" data_type: TYPE_INT32 dims: [ 1 ] },
+        { name: "REST_MS" data_type: TYPE_INT32 dims: [ 1 ] },
+        { name: "SIZE" data_type: TYPE_INT32 dims: [ 1 ] }
+    ]
+    output [
+        { name: "I" data_type: TYPE_INT32 dims: [ 1 ] },
+        { name: "PAD" data_type: TYPE_STRING dims: [ 1 ] }
+    ]
+"""
+LATER_COUNTER = """
+    import asyncio
+    import numpy as np
+    from gateway.model import Model
+
+    class Counter(Model):
+        async def infer(self, inputs):
+            for i in range(int(inputs["N"].item())):
+                await asyncio.sleep(0.001)
+                yield {"I": np.array([i], np.int32)}
+"""
+SHORT_COUNTER_CONFIG = """
+    backend: "python"
+    input { name: "N" data_type: TYPE_INT32 dims: [ 1 ] }
+    output { name: "I" data_type: TYPE_INT32 dims: [ 1 ] }
+"""
+# For Triton: OUT once for each element of IN, after so many ms as DELAY says there, by a thread that goes
+# on when `execute` has returned; IDX tells which. WAIT is how long `execute` itself takes.
+REPEAT = """
+    import json
+    import threading
+    import time
+    import numpy as np
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def initialize(self, args):
+            assert pb_utils.using_decoupled_model_transaction_policy(json.loads(args["model_config"]))
+
+        def execute(self, requests):
+            for request in requests:
+                sender = request.get_response_sender()
+                wait, data, delays = (
+                    pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+                    for name in ("WAIT", "IN", "DELAY")
+                )
+                arguments = (sender, data, delays)
+                threading.Thread(target=self.respond, args=arguments, daemon=True).start()
+                time.sleep(int(wait[0]) / 1000)
+            return None
+
+        def respond(self, sender, data, delays):
+            for index, (value, delay) in enumerate(zip(data, delays)):
+                time.sleep(delay / 1000)
+                if sender.is_cancelled():
+                    break
+                sender.send(pb_utils.InferenceResponse([
+                    pb_utils.Tensor("OUT", np.array([value], np.int32)),
+                    pb_utils.Tensor("IDX", np.array([index], np.uint32)),
+                ]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+REPEAT_CONFIG = """
+    backend: "python"
+    model_transaction_policy { decoupled: true }
+    input [
+        { name: "IN" data_type: TYPE_INT32 dims: [ -1 ] },
+        { name: "DELAY" data_type: TYPE_UINT32 dims: [ -1 ] },
+        { name: "WAIT" data_type: TYPE_UINT32 dims: [ 1 ] }
+    ]
+    output [
+        { name: "OUT" data_type: TYPE_INT32 dims: [ 1 ] },
+        { name: "IDX" data_type: TYPE_UINT32 dims: [ 1 ] }
+    ]
+"""
 DOUBLER_CONFIG = """
     backend: "python"
     max_batch_size: 16

@@ -7,7 +7,8 @@ from math import inf
 import numpy as np
 
 from gateway.core.dtypes import DType
-from gateway.core.messages import InferRequest, Lease
+from gateway.core.errors import GatewayError
+from gateway.core.messages import InferRequest, InferResponse, Lease
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec
 
@@ -36,6 +37,30 @@ def row_request(
     return InferRequest(
         "double", 0, (Tensor("x", DType.FP32, (rows, width), data),), deadline=deadline, lease=lease
     )
+
+
+class KeptStream:
+    """A StreamSink that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.responses: list[InferResponse] = []
+        self.ends: list[GatewayError | None] = []
+        self.is_writable = True
+
+    def on_response(self, response: InferResponse, *, is_last: bool) -> None:
+        assert not self.ends, "told something after the end"
+        self.responses.append(response)
+        if is_last:
+            self.ends.append(None)
+
+    def on_end(self, error: GatewayError | None) -> None:
+        assert not self.ends, "ended twice"
+        self.ends.append(error)
+
+    @property
+    def values(self) -> list[float]:
+        """The first element of each answer."""
+        return [float(np.frombuffer(one.outputs[0].data, "<f4")[0]) for one in self.responses]
 
 
 class CountedLease:

@@ -32,7 +32,7 @@ from gateway.telemetry.executions import Executions
 from tests.fakes.ensembles import graph_of
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
-from tests.fakes.specs import CountedLease, doubling_spec, row_request
+from tests.fakes.specs import CountedLease, KeptStream, doubling_spec, row_request
 
 KEY = ModelKey("double", 1)
 
@@ -584,6 +584,35 @@ def test_an_ensemble_of_an_ensemble() -> None:
     assert [record.model for record in world.records] == ["double", "double", "twice", "double", "eight"]
     world.ask(request=msgspec.structs.replace(row_request(1.0, width=3), model="eight"))
     assert world.reasons()[-1] == "INVALID_INPUT"
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+
+def test_a_stream_of_any_model_is_answered_and_leaves_one_record() -> None:
+    world = World()
+    world.world("absent")
+    sink = KeptStream()
+    assert world.pipeline.stream(row_request(2.0), sink) is not None
+    world.world("ready")
+    link = world.attach()
+    world.loop.turn()
+    link.double()
+    assert (sink.values, sink.ends) == ([4.0], [None])
+    (record,) = world.records
+    assert (record.reason, record.is_cold) == (None, True)
+
+
+def test_a_stream_is_refused_as_an_inference_is() -> None:
+    world = World()
+    sinks = [KeptStream(), KeptStream()]
+    unknown = msgspec.structs.replace(row_request(1.0), model="nobody")
+    assert world.pipeline.stream(unknown, sinks[0]) is None
+    world.world("ready")
+    world.attach()
+    assert world.pipeline.stream(row_request(1.0, width=3), sinks[1]) is None
+    reasons = [end.reason for sink in sinks for end in sink.ends if end is not None]
+    assert reasons == [Reason.NOT_FOUND, Reason.INVALID_INPUT] == [one.reason for one in world.records]
 
 
 # ---- unloaded, and loaded anew -----------------------------------------------------------------------

@@ -226,8 +226,11 @@ BAD = {
     ),
     "optimization { priority: PRIORITY_MAX }": "optimization.priority: is not supported",
     "response_cache { enable: true }": "response_cache.enable: is not supported",
+    "backend: 'python' model_transaction_policy { decoupled: true } dynamic_batching { preserve_ordering: true }": (
+        "dynamic_batching.preserve_ordering: is not possible where a model is decoupled"
+    ),
     "model_transaction_policy { decoupled: true }": (
-        "model_transaction_policy.decoupled: is not supported: every request has one response"
+        "model_transaction_policy.decoupled: is supported for backend 'python' alone"
     ),
     "model_warmup { name: 'w' }": "model_warmup[0].inputs: must be given",
     "parameters { key: 'gateway.labels' value { string_value: '1=1' } }": (
@@ -410,3 +413,9 @@ def test_the_committed_configurations_are_understood() -> None:
     repository = Path(__file__).resolve().parents[2] / "model_repo"
     for path in repository.glob("*/config.pbtxt"):
         assert parse(path.read_bytes(), path.parent.name).inputs
+
+
+def test_a_python_model_may_be_decoupled() -> None:
+    text = 'backend: "python" model_transaction_policy { decoupled: true }'
+    assert parse(text.encode(), "m").decoupled
+    assert not parse(b'backend: "python"', "m").decoupled

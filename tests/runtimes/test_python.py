@@ -10,9 +10,10 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
+from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, StreamEnded
 from gateway.runtimes.python import PythonModel, PythonRuntime
-from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, OWN, write
+from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, OWN, REPEAT, write
+from tests.fakes.responses import KeptResponses
 
 pytestmark = pytest.mark.usefixtures("interpreter")
 
@@ -180,10 +181,9 @@ def test_a_file_for_triton_completes_its_own_configuration(tmp_path: Path) -> No
             "'model.py' has several models, must be one: M, TritonPythonModel",
         ),
         (f"{HEAD}class M(Model):\n    pass\n", "model.py: TypeError: Can't instantiate abstract class M"),
-        (own("yield {}"), "M.infer is a generator: streaming answers are not supported yet"),
         (
-            own("yield {}").replace("def infer", "async def infer"),
-            "M.infer is a generator: streaming answers are not supported yet",
+            "class TritonPythonModel:\n    def execute(self, requests):\n        yield None\n",
+            "TritonPythonModel.execute is a generator: a decoupled model answers by a response sender",
         ),
         ("class TritonPythonModel:\n    pass\n", "TritonPythonModel has no method 'execute'"),
         (
@@ -229,3 +229,54 @@ def test_the_file_must_be_in_the_folder(tmp_path: Path, name: str) -> None:
     write(tmp_path, OWN)
     with pytest.raises(LoadError, match="there is no file"):
         load(write(tmp_path / "1", OWN), default_model_filename=name)
+
+
+# ---- any number of answers -----------------------------------------------------------------------
+
+
+def streamed(model: PythonModel, value: float = 1.0, limit: int = 100) -> KeptResponses:
+    kept = KeptResponses(limit)
+    model.stream([np.array([[value]], np.float32)], (0,), 1, kept)
+    return kept
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_generator_is_decoupled_by_itself(tmp_path: Path, kind: str) -> None:
+    body = "for one in range(3):\n            yield {'Y': inputs['X'] * one}"
+    model = load(write(tmp_path / "1", own(body).replace("def infer", f"{kind} infer")))
+    assert model.spec == msgspec.structs.replace(DOUBLER, decoupled=True)
+    assert [results[0].tolist() for results, _ in streamed(model, 2.0).sent] == [[[0]], [[2]], [[4]]]
+    model.close()
+
+
+def test_a_generator_may_fail_and_blame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = own(
+        "yield {'Y': inputs['X']}\n        raise {1: KeyError, 2: InvalidInput}[inputs['X'][0, 0]]('x')"
+    )
+    model = load(write(tmp_path / "1", text.replace("import Model", "import InvalidInput, Model")))
+    with pytest.raises(KeyError):
+        streamed(model, 1)
+    assert "KeyError" in capsys.readouterr().err
+    with pytest.raises(BadInput, match=r"^x$"):
+        streamed(model, 2)
+    with pytest.raises(StreamEnded):
+        streamed(model, limit=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_model_that_is_configured_decoupled_may_answer_once(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(DOUBLER, decoupled=True)
+    kept = streamed(load(write(tmp_path / "1", own("return {'Y': inputs['X']}")), spec))
+    assert [is_last for _, is_last in kept.sent] == [True]
+
+
+def test_a_decoupled_file_for_triton_answers_by_a_thread_of_its_own(tmp_path: Path) -> None:
+    spec = ModelSpec(
+        "m", 1, "python", "python",
+        tuple(TensorSpec(name, DType.INT32, (-1,)) for name in ("IN", "DELAY", "WAIT")),
+        tuple(TensorSpec(name, DType.INT32, (1,)) for name in ("OUT", "IDX")),
+        decoupled=True,
+    )  # fmt: skip
+    model, kept = load(write(tmp_path / "1", REPEAT), spec), KeptResponses()
+    model.stream([np.array(one, np.int32) for one in ([7, 8], [1, 1], [0])], (1, 0), 1, kept)
+    assert [[int(one[0]) for one in results] for results, _ in kept.sent] == [[0, 7], [1, 8]]

@@ -8,21 +8,26 @@ import pytest
 from gateway.core.errors import GatewayError, InvalidInput, ModelFailed, Overloaded, Reason
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.model import BatchPolicy, QueuePolicy
-from gateway.scheduling.pending import Pending
+from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.telemetry.executions import Executions
 from tests.fakes.links import FakeEvents, FakeLink
 from tests.fakes.loop import FakeClock, FakeLoop
-from tests.fakes.specs import CountedLease, doubling_spec, row_request
+from tests.fakes.specs import CountedLease, KeptStream, doubling_spec, row_request
 
 
 class Bench:
     """A queue, its clock, and what every caller was told."""
 
     def __init__(
-        self, *, policy: BatchPolicy | None = None, max_batch_size: int = 8, **settings: int
+        self,
+        *,
+        policy: BatchPolicy | None = None,
+        max_batch_size: int = 8,
+        decoupled: bool = False,
+        **settings: int,
     ) -> None:
         self.clock = FakeClock()
         self.loop = FakeLoop(self.clock)
@@ -30,7 +35,9 @@ class Bench:
         self.events = FakeEvents()
         self.executions = Executions("double", 1, self.clock)
         self.queue = ModelQueue(
-            doubling_spec(max_batch_size=max_batch_size, policy=policy),
+            msgspec.structs.replace(
+                doubling_spec(max_batch_size=max_batch_size, policy=policy), decoupled=decoupled
+            ),
             SchedulingSettings(**settings),
             self.loop,
             self.clock,
@@ -506,3 +513,104 @@ def test_a_long_life_under_a_queue_policy(seed: int) -> None:
     assert not is_ordered or told == sorted(told)
     for value in told:
         assert bench.answers(value) == [2.0 * value]
+
+
+# ---- decoupled models ---------------------------------------------------------------------------
+
+
+def stream(bench: Bench, value: float) -> tuple[PendingStream, KeptStream]:
+    sink = KeptStream()
+    pending = PendingStream(
+        row_request(value), sink, lambda _, error: bench.records.append(error), bench.clock.now, 60.0
+    )
+    bench.queue.add(pending)
+    bench.loop.turn()
+    return pending, sink
+
+
+def test_a_decoupled_model_answers_as_often_as_it_likes_one_request_at_a_time() -> None:
+    bench = Bench(decoupled=True)
+    link = bench.link()
+    (first, one), (_, two) = stream(bench, 1.0), stream(bench, 2.0)
+    assert [batch.rows for batch in link.sent] == [1], "the second waits where another instance can take it"
+    link.part(5.0)
+    link.part(6.0)
+    assert (one.values, one.ends) == ([5.0, 6.0], [])
+    link.end()
+    bench.loop.turn()
+    assert (one.ends, round(first.compute_s * 1e6)) == ([None], 7)
+    link.end()
+    assert (two.values, two.ends, bench.records) == ([], [None], [None, None])
+    bench.queue.check()
+
+
+def test_a_decoupled_model_is_not_asked_for_one_answer() -> None:
+    bench = Bench(decoupled=True)
+    with pytest.raises(GatewayError, match="decoupled transaction policy"):
+        bench.ask(1.0)
+
+
+def test_another_model_answers_a_stream_once_and_in_a_batch_with_others() -> None:
+    bench = Bench()
+    link = bench.link()
+    sink = KeptStream()
+    bench.queue.add(PendingStream(row_request(1.0), sink, lambda *_: None, bench.clock.now, 60.0))
+    bench.ask(2.0)
+    bench.loop.turn()
+    assert link.double().rows == 2
+    assert (sink.values, sink.ends, bench.answers(2.0)) == ([2.0], [None], [4.0])
+
+
+def test_a_stream_that_was_cancelled_keeps_its_instance_until_the_worker_says_so() -> None:
+    bench = Bench(decoupled=True)
+    link = bench.link()
+    pending, sink = stream(bench, 1.0)
+    stream(bench, 2.0)
+    pending.cancel()
+    assert (link.stopped, len(link.sent)) == ([link.sent[0].batch_id], 1)
+    lease = CountedLease()
+    link.part(lease=lease)
+    link.end()
+    bench.loop.turn()
+    assert (sink.values, sink.ends, lease.holds, len(link.sent)) == ([], [], 0, 1)
+
+
+def test_a_stream_past_its_deadline_is_stopped() -> None:
+    bench = Bench(decoupled=True)
+    link = bench.link()
+    _, sink = stream(bench, 1.0)
+    bench.queue.sweep(bench.clock.now + 61)
+    assert [end.reason for end in sink.ends if end] == [Reason.DEADLINE_EXCEEDED]
+    assert len(link.stopped) == 1
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+def test_nothing_runs_again_once_an_answer_has_left(parts: int) -> None:
+    bench = Bench(decoupled=True)
+    link, other = bench.link(1), bench.link(2)
+    _, sink = stream(bench, 1.0)
+    link, other = (link, other) if link.sent else (other, link)
+    for _ in range(parts):
+        link.part()
+    link.die()
+    bench.loop.turn()
+    assert [end.reason for end in sink.ends if end] == [Reason.INSTANCE_DIED] * parts
+    assert len(other.sent) == 1 - parts
+
+
+def test_an_error_amid_answers_is_the_end() -> None:
+    bench = Bench(decoupled=True)
+    link = bench.link()
+    _, sink = stream(bench, 1.0)
+    link.part(3.0)
+    link.refuse()
+    assert (sink.values, [str(end) for end in sink.ends]) == ([3.0], ["raised"])
+
+
+def test_the_last_answer_may_be_a_reply() -> None:
+    bench = Bench(decoupled=True)
+    link = bench.link()
+    _, sink = stream(bench, 1.0)
+    link.part(3.0)
+    link.double()
+    assert (sink.values, sink.ends) == ([3.0, 2.0], [None])

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,13 +54,13 @@ def open_descriptors() -> int:
 class Liar:
     """A worker's end: takes RUN frames apart and sends whatever a test wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: ModelSpec = SPEC) -> None:
         ours, self.sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(5)
         self.arena = Arena(64 * MIB)
         self.loop = PollLoop()
         self.answers = Answers()
-        self.link = WorkerLink(ours, 3, GENERATION, SPEC, self.arena, self.loop, self.answers)
+        self.link = WorkerLink(ours, 3, GENERATION, spec, self.arena, self.loop, self.answers)
 
     def take(self) -> tuple[frames.Header, Table, bytes]:
         frame = self.sock.recv(frames.MAX_FRAME_BYTES)
@@ -92,8 +93,9 @@ def reply(
     *outputs: tuple[int, DType, tuple[int, ...], Any],
     rows: int = 2,
     generation: int = GENERATION,
+    kind: Kind = Kind.REPLY,
 ) -> bytes:
-    """A REPLY of outputs (ordinal, dtype, shape, data or (segment, offset, size))."""
+    """A REPLY or PART of outputs (ordinal, dtype, shape, data or (segment, offset, size))."""
     payload = HEADER_BYTES + frames.table_bytes([len(shape) for _, _, shape, _ in outputs], 0)
     inline = [data for *_, data in outputs if not isinstance(data, tuple)]
     offsets, total = frames.lay_out(payload, [len(data) for data in inline])
@@ -102,7 +104,7 @@ def reply(
         Region(ordinal, dtype, shape, *(data if isinstance(data, tuple) else (0, next(following), len(data))))
         for ordinal, dtype, shape, data in outputs
     )
-    word = frames.header_word(Kind.REPLY, generation)
+    word = frames.header_word(kind, generation)
     frame = HEADER.pack(word, batch, total, payload, 20, 10, 30, 0, 0)
     frame += frames.pack_table(Table(rows, regions, ()))
     for data, pad in zip(inline, frames.pads(payload, [len(data) for data in inline]), strict=True):
@@ -395,3 +397,142 @@ def test_a_reply_lease_is_counted() -> None:
     for again in (lease.release, lease.hold):
         with pytest.raises(ValueError, match="given back"):
             again()
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def streamer() -> Iterator[Liar]:
+    made = Liar(msgspec.structs.replace(SPEC, decoupled=True))
+    yield made
+    made.close()
+
+
+def part(batch: int, *outputs: Any, **more: Any) -> bytes:
+    return reply(batch, *(outputs or (Y,)), kind=Kind.PART, **more)
+
+
+def end(batch: int) -> bytes:
+    return frames.pack_stream(Kind.END, GENERATION, batch, 77)
+
+
+def heard(liar: Liar) -> frames.Header:
+    frame = liar.sock.recv(frames.MAX_FRAME_BYTES)
+    return frames.unpack_header(frame, len(frame), GENERATION)
+
+
+def test_parts_come_until_the_end(streamer: Liar) -> None:
+    run(streamer, 1)
+    streamer.take()
+    for _ in range(3):
+        streamer.send(part(1))
+    assert streamer.turn().parts[1] == [(((2, 2), Y[3]),)] * 3
+    assert streamer.link.in_flight == 1
+    streamer.send(end(1))
+    assert streamer.turn().ends == {1: 77}
+    assert streamer.link.in_flight == 0
+
+
+def test_the_last_part_may_be_a_reply_and_an_error_an_end(streamer: Liar) -> None:
+    for batch in (1, 2):
+        run(streamer, batch)
+        streamer.send(part(batch))
+    streamer.send(reply(1, Y))
+    streamer.send(frames.pack_error(GENERATION, 2, Failure.MODEL_FAILED, "x"))
+    answers = streamer.turn()
+    assert (list(answers.replies), list(answers.errors), streamer.link.in_flight) == ([1], [2], 0)
+
+
+def test_grants_and_stops_go_out_while_the_stream_lasts(streamer: Liar) -> None:
+    run(streamer, 1)
+    streamer.take()
+    streamer.link.grant(1, 5000)
+    streamer.link.stop(1)
+    found = [heard(streamer), heard(streamer)]
+    assert [(one.kind, one.batch, one.a) for one in found] == [(Kind.CREDIT, 1, 5000), (Kind.CANCEL, 1, 0)]
+    streamer.send(end(1))
+    streamer.turn()
+    streamer.link.grant(1, 5000)
+    streamer.link.stop(1)
+    streamer.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        streamer.sock.recv(1)
+
+
+def test_more_than_was_granted_costs_the_link(streamer: Liar) -> None:
+    run(streamer, 1, FREE)
+    big = (2, DType.UINT8, (2, 50_000), bytes(100_000))
+    needed = -(-frames.STREAM_WINDOW_BYTES // frames.part_cost(100_000))
+    for _ in range(needed):
+        streamer.send(part(1, big))
+        assert streamer.turn().lost == []
+    streamer.link.grant(1, frames.part_cost(100_000))
+    streamer.send(part(1, big))
+    assert streamer.turn().lost == []
+    streamer.send(part(1, big))
+    assert streamer.turn().lost == [("the worker broke the protocol: more parts than were granted", (1,))]
+
+
+def test_a_part_against_the_signature_fails_the_stream_and_is_suspect(streamer: Liar) -> None:
+    run(streamer, 1)
+    streamer.send(part(1, (0, DType.FP64, (2, 2), bytes(32))))
+    answers = streamer.turn()
+    assert answers.errors[1][0] is Failure.MODEL_FAILED
+    assert len(answers.suspicions) == 1
+    assert streamer.link.in_flight == 0
+
+
+def test_parts_in_shared_memory_are_lent_one_by_one(streamer: Liar) -> None:
+    fd, _ = lend(streamer)
+    run(streamer, 1, FREE)
+    streamer.send(part(1, (2, DType.UINT8, (2, 8), (1, 0, 16))))
+    lease = streamer.turn().leases[1]
+    assert lease is not None
+    streamer.take()
+    lease.release()
+    assert heard(streamer).kind is Kind.RELEASE
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        part(2),
+        end(2),
+        end(1)[:-1] + b"\1",
+        part(1)[:-16],
+        frames.pack_stream(Kind.CREDIT, GENERATION, 1, 1),
+        frames.pack_stream(Kind.CANCEL, GENERATION, 1),
+    ],
+)
+def test_a_frame_against_the_protocol_of_streams_costs_the_link(streamer: Liar, frame: bytes) -> None:
+    run(streamer, 1)
+    streamer.send(frame)
+    ((reason, batches),) = streamer.turn().lost
+    assert reason.startswith("the worker broke the protocol")
+    assert batches == (1,)
+
+
+@pytest.mark.parametrize("frame", [part(1), end(1)])
+def test_a_model_that_answers_once_has_no_streams(liar: Liar, frame: bytes) -> None:
+    run(liar, 1)
+    liar.send(frame)
+    assert "several answers of a model that gives one" in liar.turn().lost[0][0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_part_is_never_taken_for_another(data: st.DataObject) -> None:
+    liar = Liar(msgspec.structs.replace(SPEC, decoupled=True))
+    try:
+        run(liar, 1)
+        frame = bytearray(part(1))
+        at = data.draw(st.integers(0, len(frame) - len(Y[3]) - 1))
+        frame[at] ^= data.draw(st.integers(1, 255))
+        liar.send(bytes(frame))
+        answers = liar.turn()
+        for outputs in answers.parts.get(1, []):
+            assert outputs == (((2, 2), Y[3]),)
+    finally:
+        liar.close()

@@ -178,3 +178,27 @@ def test_pads_lead_from_each_tensor_to_the_next(payload: int, sizes: list[int]) 
         assert at == offset
         at += size + len(pad)
     assert at == end
+
+
+@given(
+    st.sampled_from([Kind.END, Kind.CREDIT, Kind.CANCEL]),
+    st.integers(0, (1 << 64) - 1),
+    st.integers(0, (1 << 64) - 1),
+)
+def test_frames_about_streams_are_their_headers(kind: Kind, batch: int, amount: int) -> None:
+    raw = frames.pack_stream(kind, 7, batch, amount)
+    found = frames.unpack_header(raw, len(raw), 7)
+    frames.check_stream(found)
+    assert (found.kind, found.batch, found.a) == (kind, batch, amount)
+
+
+@pytest.mark.parametrize("change", [{"b": 1}, {"c": 1}, {"detail": 1}, {"total": HEADER_BYTES + 16}])
+def test_and_nothing_more(change: dict[str, int]) -> None:
+    raw = frames.pack_stream(Kind.CREDIT, 7, 1, 1)
+    with pytest.raises(ProtocolViolation, match="a malformed CREDIT frame"):
+        frames.check_stream(frames.unpack_header(raw, len(raw), 7)._replace(**change))
+
+
+def test_a_part_without_bytes_costs_something_too() -> None:
+    assert frames.part_cost(0) > 0
+    assert frames.part_cost(100) == frames.part_cost(0) + 100

@@ -18,17 +18,18 @@ from gateway.core.clock import monotonic_ns
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import EngineBroken
+from gateway.runtimes.contract import EngineBroken, LoadedModel
 from gateway.workers import frames
 from gateway.workers.arena import Arena
 from gateway.workers.channel import WorkerLink
 from gateway.workers.execution import Executor
 from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Kind, ProtocolViolation, Region, Table
 from gateway.workers.plans import Signature
-from gateway.workers.serving import DataChannel, FrontGone
-from gateway.workers.transport import configure
+from gateway.workers.serving import DataChannel
+from gateway.workers.transport import FrontGone, configure
 from tests.fakes.forked_worker import Answers, PollLoop
 from tests.fakes.lab_runtime import LabModel, LabRuntime, checksum
+from tests.fakes.streaming_model import StreamingLab
 
 GENERATION = 7
 MIB = 1 << 20
@@ -53,12 +54,15 @@ def lab(path: Path) -> LabModel:
 class Ends:
     """A channel in this process, and its front's end both as a link and as a bare socket."""
 
-    def __init__(self, path: Path, output_bytes: int = 64 * MIB) -> None:
+    def __init__(self, path: Path, output_bytes: int = 64 * MIB, model: LoadedModel | None = None) -> None:
         self.front, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         configure(self.front)
         self.arena = Arena(64 * MIB)
-        self.executor = Executor(lab(path), Arena(output_bytes, 1 * MIB))
-        self.channel = DataChannel(theirs, GENERATION, self.executor, monotonic_ns)
+        self.executor = Executor(model or lab(path), Arena(output_bytes, 1 * MIB))
+        self.progress: list[int] = []
+        self.channel = DataChannel(
+            theirs, GENERATION, self.executor, monotonic_ns, lambda: self.progress.append(1)
+        )
         self.is_open = True
 
     def close(self) -> None:
@@ -276,3 +280,117 @@ def test_a_front_that_is_gone_or_does_not_read(ends: Ends, monkeypatch: pytest.M
 def test_specs_travel_unchanged(ends: Ends) -> None:
     spec = ends.executor.model.spec
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=ModelSpec) == spec
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[Ends]:
+    made = Ends(tmp_path, model=StreamingLab())
+    yield made
+    made.close()
+
+
+def begin(ends: Ends, *values: float, batch: int = 1) -> tuple[WorkerLink, PollLoop, Answers]:
+    """A stream whose model does what `values` say; see StreamingLab."""
+    made, loop, answers = link(ends)
+    signature = Signature(((DType.FP32, (len(values),)),), (0,))
+    made.send(batch, 1, signature, [[np.array(values, "<f4").tobytes()]])
+    return made, loop, answers
+
+
+def first_values(answers: Answers, batch: int = 1) -> list[float]:
+    return [float(np.frombuffer(outputs[0][1], "<f4")[0]) for outputs in answers.parts.get(batch, [])]
+
+
+def test_parts_and_an_end_come_out(streams: Ends) -> None:
+    made, loop, answers = begin(streams, 1, 2, 3)
+    assert streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (first_values(answers), answers.ends.keys(), len(streams.progress)) == ([1, 2, 3], {1}, 3)
+
+
+def test_the_last_may_be_a_reply(streams: Ends) -> None:
+    made, loop, answers = begin(streams, 1, StreamingLab.LAST)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (first_values(answers), list(answers.replies), answers.ends) == ([1], [1], {})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (StreamingLab.RAISE, "ValueError: no more"),
+        (StreamingLab.LIE, "output 'Y' is float64, the model promises float32"),
+        (StreamingLab.FINISH_WITH_ERROR, "said by another thread"),
+    ],
+)
+def test_an_error_ends_a_stream_and_the_next_one_runs(streams: Ends, value: float, text: str) -> None:
+    made, loop, answers = begin(streams, 1, value, 2)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (first_values(answers), answers.errors[1]) == ([1], (Failure.MODEL_FAILED, text))
+    made.send(2, 1, Signature(((DType.FP32, (1,)),), (0,)), [[np.array([7], "<f4").tobytes()]])
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert first_values(answers, 2) == [7]
+
+
+def test_large_parts_go_through_shared_memory(streams: Ends) -> None:
+    made, loop, answers = begin(streams, StreamingLab.LARGE)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    (((shape, data),),) = answers.parts[1]
+    assert (shape, len(data)) == ((1, MIB), 4 * MIB)
+    lease = answers.leases[1]
+    assert lease is not None
+    lease.release()
+
+
+def test_a_cancelled_stream_ends_and_its_model_knows(streams: Ends) -> None:
+    made, loop, answers = begin(streams, *range(1, 9))
+    made.stop(1)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    model = streams.executor.model
+    assert isinstance(model, StreamingLab)
+    assert (first_values(answers), answers.ends.keys(), model.was_ended) == ([], {1}, True)
+
+
+def test_words_about_a_stream_that_is_over_are_late_not_wrong(streams: Ends) -> None:
+    begin(streams, 1)
+    streams.channel.serve_one()
+    for kind in (Kind.CREDIT, Kind.CANCEL):
+        streams.front.send(frames.pack_stream(kind, GENERATION, 1, 5))
+        assert not streams.channel.serve_one()
+
+
+def test_but_of_a_model_that_has_none_they_are_wrong(ends: Ends) -> None:
+    ends.front.send(frames.pack_stream(Kind.CREDIT, GENERATION, 1, 5))
+    with pytest.raises(ProtocolViolation):
+        ends.channel.serve_one()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"junk",
+        frames.pack_stream(Kind.END, GENERATION, 1),
+        frames.pack_control(Kind.ANNOUNCE, GENERATION, 1, 4096),
+        frames.pack_stream(Kind.CREDIT, GENERATION + 1, 1, 5),
+        bytes(100_000),
+    ],
+)
+def test_what_may_not_come_amid_a_stream_ends_the_channel(streams: Ends, frame: bytes) -> None:
+    begin(streams, *range(1, 9))
+    streams.front.send(frame)
+    with pytest.raises(ProtocolViolation):
+        streams.channel.serve_one()
+
+
+def test_a_front_that_goes_amid_a_stream(streams: Ends) -> None:
+    begin(streams, *range(1, 9))
+    streams.front.close()
+    with pytest.raises(FrontGone):
+        streams.channel.serve_one()

@@ -13,9 +13,12 @@ from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec, serialise_bytes_elements
 from gateway.core.warmup import Source, Warmup, WarmupInput
 from gateway.runtimes.contract import Array, BadInput, LoadError
+from gateway.workers.execution import ModelMisbehaved, ServePlan
+from gateway.workers.frames import Table
 from gateway.workers.loading import load_model
 from gateway.workers.messages import Load
-from gateway.workers.warming import warm_up
+from gateway.workers.warming import Unread, warm_up
+from tests.fakes.streaming_model import StreamingLab
 
 LAB = "tests.fakes.lab_runtime:LabRuntime"
 LAB_SPEC = ModelSpec("lab", 1, "", "lab", (), (), 8)
@@ -160,3 +163,25 @@ def test_a_load_ends_with_the_warm_up(tmp_path: Path) -> None:
     assert load_model(load, lambda: next(ticks))[1] == {"runtime": 2.0, "load": 4.0, "warm_up": 8.0}
     with pytest.raises(LoadError, match=r"warm-up 'zeros' failed: ValueError: a poison value"):
         load_model(Load(LAB, str(tmp_path), LAB_SPEC, True, warmup=(good, bad)), monotonic_s)
+
+
+def test_a_decoupled_model_is_warmed_by_all_its_answers() -> None:
+    zero = WarmupInput("X", DType.FP32, (2,), "zero")
+    warm_up(StreamingLab(), [Warmup("z", 1, 2, (zero,))])
+    text = WarmupInput("X", DType.FP32, (1,), "zero")
+    lab = StreamingLab()
+    lab.RAISE = 0.0  # type: ignore[misc]
+    with pytest.raises(LoadError, match="warm-up 'z' failed: ValueError: no more"):
+        warm_up(lab, [Warmup("z", 1, 1, (text,))])
+
+
+def test_nobody_reads_what_a_warm_up_answers() -> None:
+    lab = StreamingLab()
+    unread = Unread(ServePlan(lab.spec, Table(1, (), (0,)), 0))
+    unread.send([np.ones((1, 1), np.float32)])
+    assert not unread.is_cancelled()
+    with pytest.raises(ModelMisbehaved):
+        unread.send([np.ones((1, 1), np.float64)])
+    unread.finish(ValueError("x"))
+    with pytest.raises(ValueError, match="x"):
+        unread.wait_until_finished()

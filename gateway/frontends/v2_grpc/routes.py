@@ -26,6 +26,7 @@ from gateway.frontends.v2_grpc.reflection import Reflection
 from gateway.frontends.v2_grpc.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_grpc.repository import RepositoryCalls
 from gateway.frontends.v2_grpc.statistics import tell_statistics
+from gateway.frontends.v2_grpc.stream import Streams
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
 
 # 4,096 endpoints with keys of 300 bytes at most: 2 MB, whatever heads are tried.
@@ -38,6 +39,9 @@ _ENCODING = b"grpc-encoding"
 _ACCEPT = b"grpc-accept-encoding"
 _RELEVANT = frozenset({_CONTENT, _TIMEOUT, _ENCODING, _ACCEPT})
 _INFER = b"/inference.GRPCInferenceService/ModelInfer"
+_STREAM_INFER = b"/inference.GRPCInferenceService/ModelStreamInfer"
+# Of all messages of a stream together; each has the limit of a call.
+_UNBOUNDED = 1 << 62
 _LOAD = b"/inference.GRPCInferenceService/RepositoryModelLoad"
 _COMPRESSED = {None: "", b"identity": "", b"gzip": "gzip", b"deflate": "deflate"}
 _CODINGS: Headers = ((_ACCEPT, b"identity,gzip,deflate"),)
@@ -47,7 +51,7 @@ Begin = Callable[[Exchange, str, int], Receiver]
 
 
 class Grpc:
-    """Serves gRPC calls; implements `Service`. `health` is to be refreshed by whoever makes this."""
+    """Serves gRPC calls; implements `Service`. Whoever makes this refreshes `health`, finishes `streams`."""
 
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
@@ -73,7 +77,9 @@ class Grpc:
             b"/grpc.health.v1.Health/Check": self.health.check,
             b"/grpc.health.v1.Health/List": self.health.list,
         }
+        self.streams = Streams(tools)
         self._streaming: dict[bytes, Begin] = {
+            _STREAM_INFER: self.streams.begin,
             b"/grpc.health.v1.Health/Watch": self.health.begin_watch,
             b"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
             b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
@@ -127,7 +133,8 @@ class Grpc:
             return Unary(self._tools, how, self._unary[path], limit)
         if path in self._streaming:
             begin, max_ratio = self._streaming[path], self._tools.settings.max_inflation
-            return Streaming(lambda exchange: begin(exchange, how.coding, max_ratio), self._max_body())
+            limit = _UNBOUNDED if path == _STREAM_INFER else self._max_body()
+            return Streaming(lambda exchange: begin(exchange, how.coding, max_ratio), limit)
         return self._refusal(Unsupported("unknown service or method"))
 
     def _format(self, timeout: bytes | None, encoding: bytes | None, accept: bytes | None) -> CallFormat:

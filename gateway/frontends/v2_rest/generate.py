@@ -25,7 +25,6 @@ from gateway.frontends.v2_rest.post import Document, read_object
 from gateway.wire.exchange import Headers
 
 _JSON: Headers = (JSON,)
-_EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 
 
 def decode_generate(
@@ -55,9 +54,9 @@ def encode_generate(response: InferResponse) -> tuple[bytes, Headers]:
     return _object(response), _JSON
 
 
-def encode_event(response: InferResponse) -> tuple[bytes, Headers]:
-    """The answer as the one event of a stream."""
-    return b"data: %b\n\n" % _object(response), _EVENTS
+def encode_event(response: InferResponse) -> bytes:
+    """The answer as an event of a stream."""
+    return b"data: %b\n\n" % _object(response)
 
 
 def _tensor(spec: ModelSpec, wanted: TensorSpec, value: object) -> Tensor:

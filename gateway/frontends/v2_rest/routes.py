@@ -18,14 +18,15 @@ from gateway.frontends.v2_rest.echoes import EVENT_ID, REQUEST_ID, echoing
 from gateway.frontends.v2_rest.endpoints import OK_JSON, Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import JSON, answer_error, error_body
 from gateway.frontends.v2_rest.fixed import ByMethod, FixedExtensions
-from gateway.frontends.v2_rest.generate import decode_generate, encode_event, encode_generate
+from gateway.frontends.v2_rest.generate import decode_generate
+from gateway.frontends.v2_rest.generated import answer_events, answer_one
 from gateway.frontends.v2_rest.metadata import model_metadata, server_metadata
 from gateway.frontends.v2_rest.model_config import model_config
 from gateway.frontends.v2_rest.openapi import openapi
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
-from gateway.frontends.v2_rest.signed import Signed
+from gateway.frontends.v2_rest.signed import Signed, answering
 from gateway.frontends.v2_rest.statistics import tell_statistics
 from gateway.pipeline.service import ModelDescription
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers
@@ -146,7 +147,7 @@ class Rest:
             return self._refusal(Unsupported("Unsupported compression type"), _CODINGS)
         header_length = None if length is None else parse_header_length(length)
         if header_length == 0:
-            return Signed(self._tools, target, coding, decode_raw, encode_raw)
+            return Signed(self._tools, target, coding, decode_raw, answering(encode_raw))
         how = InferFormat(header_length, coding, accepted_coding(accept))
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
         return Infer(self._tools, sized, how)
@@ -157,8 +158,8 @@ class Rest:
         if content_coding(encoding) != "":
             raise InvalidInput("generate takes no compressed bodies")
         sized = target._replace(max_json_bytes=self._tools.settings.max_json_bytes)
-        encode = encode_event if how == b"generate_stream" else encode_generate
-        return Signed(self._tools, sized, "", decode_generate, encode)
+        begin = answer_events if how == b"generate_stream" else answer_one
+        return Signed(self._tools, sized, "", decode_generate, begin)
 
     def _control(self, head: Head, path: list[bytes], encoding: bytes | None) -> Endpoint:
         match path:

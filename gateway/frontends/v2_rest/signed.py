@@ -9,21 +9,25 @@ from collections.abc import Callable
 from copy import copy
 from functools import partial
 
+import msgspec
+
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.messages import InferRequest, InferResponse, Lease
+from gateway.core.messages import InferRequest, InferResponse, Lease, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer
 from gateway.frontends.codings import inflate
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.codec import Target
-from gateway.frontends.v2_rest.endpoints import Run, Tools, named
+from gateway.frontends.v2_rest.endpoints import Tools
 from gateway.frontends.v2_rest.errors import answer_error
-from gateway.pipeline.service import ModelDescription
+from gateway.pipeline.service import InferenceService, ModelDescription
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
 # The request that a body means to a model; raises GatewayError, leaving the lease to the caller.
 Decode = Callable[[ModelSpec, Target, Buffer, Lease | None, Clock], InferRequest]
+# Runs a request and answers it.
+Begin = Callable[[InferenceService, InferRequest, Exchange], Ticket | None]
 # An answer's body and headers.
 Encode = Callable[[InferResponse], tuple[bytes | tuple[Buffer, ...], Headers]]
 
@@ -31,17 +35,17 @@ Encode = Callable[[InferResponse], tuple[bytes | tuple[Buffer, ...], Headers]]
 class Signed:
     """A POST of one target, decoded with its signature; `coding` is the body's, "" for none."""
 
-    __slots__ = ("_coding", "_decode", "_encode", "_infer", "_target", "_tools", "max_body_bytes")
+    __slots__ = ("_begin", "_coding", "_decode", "_identity", "_target", "_tools", "max_body_bytes")
 
     whole = True
 
-    def __init__(self, tools: Tools, target: Target, coding: str, decode: Decode, encode: Encode) -> None:
+    def __init__(self, tools: Tools, target: Target, coding: str, decode: Decode, begin: Begin) -> None:
         self._tools = tools
-        self._infer: Run = tools.service.infer
+        self._identity = ""
         self._target = target
         self._coding = coding
         self._decode = decode
-        self._encode = encode
+        self._begin = begin
         self.max_body_bytes = tools.settings.max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
@@ -69,7 +73,7 @@ class Signed:
     def under(self, identity: str) -> Signed:
         """The same for a request whose id is `identity`, unless its body says otherwise."""
         other = copy(self)
-        other._infer = named(self._infer, identity)
+        other._identity = identity
         return other
 
     def _go_on(
@@ -86,7 +90,9 @@ class Signed:
             if lease is not None:
                 lease.release()
             return
-        ticket = self._infer(request, partial(self._answer, exchange))
+        if self._identity and not request.id:
+            request = msgspec.structs.replace(request, id=self._identity)
+        ticket = self._begin(self._tools.service, request, exchange)
         if ticket is not None:
             exchange.on_gone = ticket.cancel
 
@@ -99,16 +105,22 @@ class Signed:
             body = inflate(body, self._coding, self.max_body_bytes, self._tools.settings.max_inflation)
         return self._decode(result.spec, self._target, body, lease, self._tools.clock)
 
-    def _answer(self, exchange: Exchange, result: InferResponse | GatewayError) -> None:
-        if isinstance(result, GatewayError):
-            answer_error(exchange, result)
-            return
-        lease = result.lease
-        try:
-            body, headers = self._encode(result)
-        except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer, and the lease goes back
-            if lease is not None:
-                lease.release()
-            answer_error(exchange, as_gateway_error(error))
-            return
-        exchange.respond(200, headers, body, (), None if lease is None else lease.release)
+
+def answering(encode: Encode) -> Begin:
+    """Answers once, as `encode` writes it."""
+    return lambda service, request, exchange: service.infer(request, partial(_answer, encode, exchange))
+
+
+def _answer(encode: Encode, exchange: Exchange, result: InferResponse | GatewayError) -> None:
+    if isinstance(result, GatewayError):
+        answer_error(exchange, result)
+        return
+    lease = result.lease
+    try:
+        body, headers = encode(result)
+    except Exception as error:  # ruff: ignore[blind-except] - whoever waits gets an answer, and the lease goes back
+        if lease is not None:
+            lease.release()
+        answer_error(exchange, as_gateway_error(error))
+        return
+    exchange.respond(200, headers, body, (), None if lease is None else lease.release)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from gateway.core.model import ModelSpec
+from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
 from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
 from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
+from gateway.runtimes.triton_python.sender import ResponseSender
 from gateway.runtimes.triton_python.tensors import Tensor
 
 CLASS_NAME = "TritonPythonModel"
@@ -53,18 +55,34 @@ class TritonModel:
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
         """See python.Body."""
+        return _read(self._settle(self._model.execute([self._request(inputs, wanted)])))
+
+    def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
+        """See python.Body. Other threads of the model may go on answering when `execute` has returned."""
+        sender = ResponseSender(answers)
+        returned = self._settle(self._model.execute([self._request(inputs, wanted, sender)]))
+        if returned is not None:
+            raise ModelFailed(
+                "execute of a decoupled model must return None: it answers by a response sender"
+            )
+        del sender  # the model's own now, if it has taken it
+        answers.wait_until_finished()
+
+    def _request(
+        self, inputs: Mapping[str, Array], wanted: Sequence[str], sender: ResponseSender | None = None
+    ) -> InferenceRequest:
         # Files written for Triton may change their inputs or keep them; ours are the channel's memory.
         tensors = [
             Tensor(name, array if array.dtype.hasobject else np.array(array))
             for name, array in inputs.items()
         ]
-        request = InferenceRequest(
+        return InferenceRequest(
             inputs=tensors,
             requested_output_names=wanted,
             model_name=self._spec.name,
             model_version=self._spec.version,
+            response_sender=sender,
         )
-        return _read(self._settle(self._model.execute([request])))
 
     def close(self) -> None:
         """See python.Body."""

@@ -52,6 +52,8 @@ def config_of(spec: ModelSpec, parameters: Mapping[str, str], file: str) -> Conf
         "default_model_filename": file,
         "parameters": {key: {"string_value": value} for key, value in parameters.items()},
     }
+    if spec.decoupled:
+        config["model_transaction_policy"] = {"decoupled": True}
     if spec.batching.enabled and spec.max_batch_size:
         config["dynamic_batching"] = _batching(spec)
     return config
@@ -147,10 +149,11 @@ class ModelConfig:
         self._config.setdefault("dynamic_batching", {})
 
     def set_model_transaction_policy(self, transaction_policy_dict: Mapping[str, Any]) -> None:
-        """Only the policy that every model has here is possible."""
-        if transaction_policy_dict.get("decoupled"):
-            raise ValueError("decoupled models are not supported yet")
-        self._config["model_transaction_policy"] = {"decoupled": False}
+        """Whether a request has any number of answers; what config.pbtxt has settled stays."""
+        decoupled = bool(transaction_policy_dict.get("decoupled", False))
+        if not decoupled and using_decoupled_model_transaction_policy(self._config):
+            raise ValueError("config.pbtxt has decoupled true, auto_complete_config sets false")
+        self._config["model_transaction_policy"] = {"decoupled": decoupled}
 
     def add_input(self, input: Mapping[str, Any]) -> None:
         """An input: name, data_type, dims without the batch axis."""
@@ -208,6 +211,7 @@ def completed(spec: ModelSpec, config: ConfigDict, *, max_batch_known: bool) -> 
         max_batch_size=size,
         inputs=_tensors("input", config["input"]),
         outputs=_tensors("output", config["output"]),
+        decoupled=using_decoupled_model_transaction_policy(config),
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from gateway.runtimes.triton_python.tensors import Tensor
+
+_FURTHER = frozenset({"flags", "timeout", "preferred_memory", "trace", "parameters", "response_sender"})
 
 
 class TritonModelException(Exception):
@@ -49,6 +51,13 @@ class PreferredMemory:
     TRITONSERVER_MEMORY_GPU: ClassVar[int] = 1
 
 
+class Sender(Protocol):
+    """How a decoupled model answers a request; `sender.ResponseSender`."""
+
+    def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None: ...
+    def is_cancelled(self) -> bool: ...
+
+
 class InferenceRequest:
     """A batch; made by the gateway, or by a model that would call another one, which it cannot yet."""
 
@@ -62,7 +71,7 @@ class InferenceRequest:
         model_version: int = -1,
         **more: Any,
     ) -> None:
-        unknown = more.keys() - {"flags", "timeout", "preferred_memory", "trace", "parameters"}
+        unknown = more.keys() - _FURTHER
         if unknown:
             raise TypeError(f"InferenceRequest has no argument '{min(unknown)}'")
         self._request_id = request_id
@@ -115,10 +124,14 @@ class InferenceRequest:
         return self._more.get("trace")
 
     def is_cancelled(self) -> bool:
-        return False
+        sender: Sender | None = self._more.get("response_sender")
+        return sender is not None and sender.is_cancelled()
 
-    def get_response_sender(self) -> NoReturn:
-        raise TritonModelException("decoupled responses (get_response_sender) are not supported yet")
+    def get_response_sender(self) -> Sender:
+        sender: Sender | None = self._more.get("response_sender")
+        if sender is None:
+            raise TritonModelException("get_response_sender is for models whose configuration is decoupled")
+        return sender
 
     def set_release_flags(self, *_: Any) -> NoReturn:
         raise TritonModelException("rescheduling requests (set_release_flags) is not supported")

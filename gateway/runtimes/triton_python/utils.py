@@ -21,6 +21,7 @@ from gateway.runtimes.triton_python.requests import (
     get_input_tensor_by_name,
     get_output_tensor_by_name,
 )
+from gateway.runtimes.triton_python.sender import RESPONSE_COMPLETE_FINAL
 from gateway.runtimes.triton_python.tensors import (
     TRITON_STRING_TO_NUMPY,
     Tensor,
@@ -36,6 +37,7 @@ __all__ = [
     "TRITONSERVER_MEMORY_GPU",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_END",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_START",
+    "TRITONSERVER_RESPONSE_COMPLETE_FINAL",
     "TRITON_STRING_TO_NUMPY",
     "InferenceRequest",
     "InferenceResponse",
@@ -63,9 +65,9 @@ TRITONSERVER_MEMORY_CPU = PreferredMemory.TRITONSERVER_MEMORY_CPU
 TRITONSERVER_MEMORY_GPU = PreferredMemory.TRITONSERVER_MEMORY_GPU
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = RESPONSE_COMPLETE_FINAL
 
 _UNSUPPORTED = {
-    "TRITONSERVER_RESPONSE_COMPLETE_FINAL": "responding in several parts",
     "TRITONSERVER_REQUEST_RELEASE_ALL": "rescheduling requests",
     "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE": "rescheduling requests",
     "Metric": "metrics of a model's own",

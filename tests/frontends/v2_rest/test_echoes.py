@@ -9,7 +9,8 @@ from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.echoes import EchoingExchange, echoing
 from gateway.frontends.v2_rest.endpoints import Infer, InferFormat, Simple, Tools
 from gateway.frontends.v2_rest.errors import answer_error
-from gateway.frontends.v2_rest.generate import decode_generate, encode_generate
+from gateway.frontends.v2_rest.generate import decode_generate
+from gateway.frontends.v2_rest.generated import answer_one
 from gateway.frontends.v2_rest.settings import RestSettings
 from gateway.frontends.v2_rest.signed import Signed
 from gateway.wire.exchange import Head
@@ -46,7 +47,7 @@ def test_a_body_that_needs_the_signature_is_named_too():
     asked = head(x_request_id=b"abc", ce_id=b"7", ce_specversion=b"1.0")
     tools = Tools(FakeInferenceService(), RestSettings(), lambda: 0.0)
     exchange = FakeExchange(asked)
-    endpoint = Signed(tools, Target("fraud", 0), "", decode_generate, encode_generate)
+    endpoint = Signed(tools, Target("fraud", 0), "", decode_generate, answer_one)
     echoing(asked, endpoint).handle(exchange, b"{}", None)
     assert json.loads(exchange.body)["id"] == "abc"
     assert exchange.headers[b"ce-source"] == b"io.kserve.inference.fraud"

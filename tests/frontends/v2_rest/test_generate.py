@@ -135,8 +135,7 @@ def test_answers():
 
 
 def test_an_event_is_one_line():
-    event, headers = encode_event(RESPONSE)
-    assert headers == ((b"content-type", b"text/event-stream; charset=utf-8"),)
+    event = encode_event(RESPONSE)
     assert event == b"data: " + encode_generate(RESPONSE)[0] + b"\n\n"
     assert event.count(b"\n") == 2
 

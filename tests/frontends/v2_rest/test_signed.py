@@ -11,7 +11,7 @@ from gateway.core.tensor import Tensor
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.endpoints import Tools
 from gateway.frontends.v2_rest.settings import RestSettings
-from gateway.frontends.v2_rest.signed import Signed
+from gateway.frontends.v2_rest.signed import Signed, answering
 from gateway.wire.exchange import Head
 from tests.fakes.inference import FakeExchange, FakeInferenceService, FakeLease
 
@@ -36,7 +36,7 @@ def write(response):
 def run(service, body=b"abc", coding="", lease=None, model="fraud", exchange=None):
     exchange = exchange or FakeExchange(HEAD)
     tools = Tools(service, RestSettings(), lambda: 0.0)
-    Signed(tools, Target(model, 0), coding, read, write).handle(exchange, body, lease)
+    Signed(tools, Target(model, 0), coding, read, answering(write)).handle(exchange, body, lease)
     return exchange
 
 
@@ -92,7 +92,7 @@ def test_a_client_may_go_while_it_waits():
 
 def test_what_wire_must_know():
     service, exchange = FakeInferenceService(), FakeExchange(HEAD)
-    endpoint = Signed(Tools(service, RestSettings(), lambda: 0.0), Target("m", 0), "", read, write)
+    endpoint = Signed(Tools(service, RestSettings(), lambda: 0.0), Target("m", 0), "", read, answering(write))
     assert (endpoint.whole, endpoint.body_size(HEAD, b""), endpoint.payload_offset(HEAD)) == (True, None, 0)
     endpoint.refuse(exchange, TooLarge("x"))
     assert (exchange.status, service.refusals[0][1].reason) == (413, Reason.TOO_LARGE)

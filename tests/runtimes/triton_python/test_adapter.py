@@ -12,12 +12,14 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, LoadError, ModelFailed
 from gateway.runtimes.event_loop import WorkerLoop
 from gateway.runtimes.triton_python.adapter import TritonModel, arguments, complete
 from gateway.runtimes.triton_python.model_config import ModelConfig
 from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
 from gateway.runtimes.triton_python.tensors import Tensor
+from tests.fakes.responses import KeptResponses
 
 SPEC = ModelSpec(
     "m",
@@ -133,3 +135,30 @@ def test_auto_complete_is_asked_where_there_is_one() -> None:
     assert complete(object, SPEC, {}, "model.py", max_batch_known=True) is SPEC
     with pytest.raises(LoadError, match="returned NoneType, not the configuration"):
         complete(Forgets, SPEC, {}, "model.py", max_batch_known=True)
+
+
+def stream(answer: Callable[[list[InferenceRequest]], Any]) -> KeptResponses:
+    kept, loop = KeptResponses(), WorkerLoop()
+    x = np.ones((1, 2), np.float32)
+    try:
+        TritonModel(Executes(answer), SPEC, loop.settle).stream({"X": x}, ["Y"], Answers(SPEC.outputs, kept))
+    finally:
+        loop.close()
+    return kept
+
+
+def test_a_decoupled_model_answers_by_the_sender() -> None:
+    async def execute(requests: list[InferenceRequest]) -> None:
+        sender = requests[0].get_response_sender()
+        assert not requests[0].is_cancelled()
+        sender.send(InferenceResponse([Tensor("Y", requests[0].inputs()[0].as_numpy())]))
+        sender.send(flags=1)
+
+    assert [results[0].tolist() for results, _ in stream(execute).sent] == [[[1, 1]]]
+
+
+def test_a_decoupled_model_returns_nothing_and_takes_its_sender() -> None:
+    with pytest.raises(ModelFailed, match="must return None"):
+        stream(echo)
+    with pytest.raises(ModelFailed, match="dropped its response sender"):
+        stream(lambda requests: None)

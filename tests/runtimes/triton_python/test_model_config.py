@@ -92,9 +92,14 @@ def test_sizes_that_are_none(size: Any) -> None:
         config().set_max_batch_size(size)
 
 
-def test_decoupled_is_refused() -> None:
-    with pytest.raises(ValueError, match="decoupled models are not supported yet"):
-        config().set_model_transaction_policy({"decoupled": True})
+def test_a_model_may_say_that_it_is_decoupled() -> None:
+    given = config(FULL)
+    given.set_model_transaction_policy({"decoupled": True})
+    found = completed(FULL, given.as_dict(), max_batch_known=True)
+    assert found.decoupled
+    assert using_decoupled_model_transaction_policy(config(found).as_dict())
+    with pytest.raises(ValueError, match="has decoupled true"):
+        config(found).set_model_transaction_policy({"decoupled": False})
 
 
 @pytest.mark.parametrize(

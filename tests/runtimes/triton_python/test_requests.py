@@ -39,7 +39,7 @@ def test_an_empty_request() -> None:
         InferenceRequest(colour=1)
 
 
-@pytest.mark.parametrize("method", ["exec", "async_exec", "get_response_sender", "set_release_flags"])
+@pytest.mark.parametrize("method", ["exec", "async_exec", "set_release_flags"])
 def test_what_is_not_there_yet_is_named(method: str) -> None:
     with pytest.raises(TritonModelException, match=rf"{method}\) (is|are) not supported"):
         getattr(InferenceRequest(), method)()
@@ -70,3 +70,8 @@ def test_a_response_may_be_an_error() -> None:
     assert get_output_tensor_by_name(response, "X") is None
     with pytest.raises(TypeError, match="must be a TritonError, not str"):
         InferenceResponse(error="no")
+
+
+def test_a_response_sender_is_for_decoupled_models() -> None:
+    with pytest.raises(TritonModelException, match="for models whose configuration is decoupled"):
+        InferenceRequest().get_response_sender()

@@ -50,6 +50,7 @@ class GrpcioExchange(Exchange):
     __slots__ = (
         "_changed",
         "_headers",
+        "_is_full",
         "_is_gone",
         "_limit",
         "_may_read",
@@ -69,6 +70,7 @@ class GrpcioExchange(Exchange):
         self._trailers: Headers | None = None  # None until it has ended
         self._messages: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._is_full = False  # since it was last said that there is room again
         self._is_gone = False
         self._reader = FrameReader("", _ANY_SIZE, 1)
         self._changed = asyncio.Event()
@@ -134,6 +136,7 @@ class GrpcioExchange(Exchange):
         for message in self._messages_of(parts):
             self._messages.append(message)
             self._waiting_bytes += len(message)
+        self._is_full = self._is_full or not self.is_writable
 
     def _messages_of(self, parts: tuple[Buffer, ...]) -> tuple[bytes, ...]:
         """The messages in `parts`; one that fills them is copied once."""
@@ -171,12 +174,13 @@ class GrpcioExchange(Exchange):
         _end(context, self._trailers)
 
     async def _write(self, context: Context) -> None:
-        was_writable = self.is_writable
         await context.write(self._messages[0])
         if self._messages:  # else it was aborted meanwhile
             self._waiting_bytes -= len(self._messages.popleft())
-        if not was_writable and self.is_writable and self.on_writable is not None:
-            self.on_writable()
+        if self._is_full and self.is_writable:
+            self._is_full = False
+            if self.on_writable is not None:
+                self.on_writable()
 
 
 def _end(context: Context, trailers: Headers) -> None:

@@ -129,6 +129,28 @@ def test_a_stream_begins_at_once_and_slow_readers_are_felt() -> None:
     asyncio.run(run())
 
 
+def test_room_is_told_of_where_it_was_filled_while_another_message_was_written() -> None:
+    async def run() -> None:
+        context, exchange, told = FakeContext(), make(), []
+        exchange.on_writable = lambda: told.append(True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(exchange.deliver(context))
+            exchange.start(200, HEADERS)
+            await asyncio.sleep(0)
+            context.may_write.clear()
+            exchange.write(frame(b"123456"))
+            await asyncio.sleep(0)  # it is being written, and there was room when that began
+            exchange.write(frame(b"123456"))
+            assert not exchange.is_writable
+            context.may_write.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert told == [True]
+            exchange.finish(OK)
+
+    asyncio.run(run())
+
+
 def test_a_client_that_is_gone_is_told_of_once_and_never_after_the_end() -> None:
     told = []
     gone, ended = make(), make()
