@@ -226,7 +226,8 @@ BAD = {
     ),
     "optimization { priority: PRIORITY_MAX }": "optimization.priority: is not supported",
     "response_cache { enable: true }": "response_cache.enable: is not supported",
-    "backend: 'python' model_transaction_policy { decoupled: true } dynamic_batching { preserve_ordering: true }": (
+    "backend: 'python' dynamic_batching { preserve_ordering: true } "
+    "model_transaction_policy { decoupled: true }": (
         "dynamic_batching.preserve_ordering: is not possible where a model is decoupled"
     ),
     "model_transaction_policy { decoupled: true }": (
