@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C with work under way: nobody is told "ready" any more, nothing is lost, and it ends in time."""
+"""SIGTERM and Ctrl-C with work under way: no longer ready, nothing is lost, and all ends in time."""
 
 from __future__ import annotations
 
