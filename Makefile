@@ -51,6 +51,7 @@ _unit-compiled: compiled
 
 bench: compiled
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m pytest -m bench
 
 bench-peers: compiled
 	$(BIN)/python -m tests.bench.peers
