@@ -23,6 +23,7 @@ from tests.soak.footprint import look
 HUGE = 200 << 20
 IDLE = 5000
 NAMES = 300
+MADE_UP = 4 << 20
 # What caches and allocators may keep of a body; one copy of it is more.
 SLACK_BYTES = 64 << 20
 # What one connection may cost while it does nothing; the others measured 4 to 21 KB.
@@ -160,6 +161,18 @@ def test_names_that_nobody_knows_make_no_series(served: Gateway) -> None:
     # The version that is not there may have its one series, and no more.
     assert sizes()[0] <= series + 40
     assert not any("absent" in name for name in served.page())
+
+
+def test_what_a_caller_makes_up_is_not_remembered(served: Gateway) -> None:
+    """Neither parameters nor an id; each of a request's own size, and each different."""
+    plain = {"inputs": [tensor([1.0])]}
+    before = look(served.process.pid)
+    for number in range(40):
+        long = f"{number}" + "x" * MADE_UP
+        told = {**plain, "id": long} if number % 2 else {**plain, "parameters": {"note": long}}
+        assert served.infer("echo", told)[0] == 200
+    after = look(served.process.pid)
+    assert after.pss_bytes - before.pss_bytes < 10 * MADE_UP, f"{before}\n{after}"
 
 
 @pytest.mark.parametrize("wanted", [False, True])
