@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from gateway.generated import open_inference_pb2 as pb
 from tests.fakes.gateway_process import Gateway, gateway
@@ -23,6 +24,7 @@ LAB = {
     "GATEWAY_WORKERS__RUNTIMES": '{"onnxruntime": "tests.fakes.lab_runtime:LabRuntime"}',
     "GATEWAY_TELEMETRY__FLUSH_S": "0.05",
 }
+NOT_SERVING = health_pb2.HealthCheckResponse(status="NOT_SERVING").SerializeToString()
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 SLOW = 7.0
 SLOW_S = 2.0
@@ -102,6 +104,24 @@ def test_fifty_of_fifty_in_flight_are_answered(models: Path, signum: int, fronts
             assert [value_of(one.result()) for one in by_grpc] == values
         assert running.process.wait(10) == 0
         assert "Traceback" not in running.log.read_text()
+
+
+def test_before_a_drain_balancers_are_told_and_callers_still_served(models: Path) -> None:
+    """Not ready by REST, by gRPC and by its health service, while calls and new connections are welcome."""
+    environment = {**LAB, "GATEWAY_SERVER__PRE_DRAIN_S": "3"}
+    with gateway(models, environment=environment) as running, grpc.insecure_channel(running.grpc) as channel:
+        ready = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
+        health = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert running.ask("/v2/health/ready")[0] == 200
+        assert pb.ServerReadyResponse.FromString(ready(b"", timeout=5)).ready
+        running.process.terminate()
+        until_blocking(lambda: running.ask("/v2/health/ready")[0] == 503, 2.0)
+        assert not pb.ServerReadyResponse.FromString(ready(b"", timeout=5)).ready
+        assert health(b"", timeout=5) == NOT_SERVING
+        assert running.ask("/v2/health/live")[0] == 200
+        assert running.infer("lab", json.loads(body(1.0)))[0] == 200
+        assert value_of(channel.unary_unary(INFER)(message(2.0), timeout=5)) == 2.0
+        assert running.process.wait(10) == 0
 
 
 def test_what_cannot_end_in_time_is_cut_off_and_the_status_is_still_0(models: Path) -> None:
