@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -108,12 +109,27 @@ def descriptors(served: Gateway) -> Counter[str]:
     return found
 
 
+def all_but_pools(served: Gateway) -> Counter[str]:
+    found = descriptors(served)
+    del found["/memfd"]
+    return found
+
+
+def least(served: Gateway) -> Counter[str]:
+    """What is open when no connection is on its way out: the least of several looks."""
+    looks = []
+    for _ in range(10):
+        looks.append(all_but_pools(served))
+        time.sleep(0.05)
+    return min(looks, key=lambda one: one.total())
+
+
 @pytest.mark.parametrize("kind", ["gateway-worker", "front"])
 def test_deaths_with_large_tensors_under_way_leave_nothing_open(models: Path, kind: str) -> None:
-    shared_files = set(os.listdir("/dev/shm"))
     with gateway(models, environment=LAB) as served:
         assert request(served) == 200
-        after: list[Counter[str]] = []
+        until_blocking(lambda: is_quiet(served))
+        before, pools = least(served), []
         for _ in range(ROUNDS):
             with load(served) as outcomes:
                 until_blocking(lambda outcomes=outcomes: outcomes[200] >= 10, 20)  # type: ignore[misc]
@@ -125,13 +141,13 @@ def test_deaths_with_large_tensors_under_way_leave_nothing_open(models: Path, ki
                 until_blocking(lambda outcomes=outcomes, goal=goal: outcomes[200] >= goal, 20)  # type: ignore[misc]
             assert set(outcomes) <= {200, 503, 0}
             until_blocking(lambda: is_quiet(served))
-            after.append(descriptors(served))
+            pools.append(descriptors(served)["/memfd"])
+            # Not at once: what asked for the metrics is a connection, too, and ends in its own time.
+            until_blocking(lambda: all_but_pools(served) == before)
         # Pools of shared memory keep some files for the next body; they do not grow with the dead.
         assert len(served.processes("gateway-worker")) == 1
-        pools = [one.pop("/memfd", 0) for one in after]
         assert max(pools) <= 6 * 2 * CLIENTS, pools
-        assert after[-1] == after[0], after
         for process in served.processes():
             assert not any(one.laddr for one in process.net_connections("unix")), "a socket file"
         assert served.stop() == 0
-    assert set(os.listdir("/dev/shm")) == shared_files
+    assert not any("gateway" in name for name in os.listdir("/dev/shm"))
