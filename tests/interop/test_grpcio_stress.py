@@ -164,6 +164,17 @@ def test_three_hundred_streams_on_one_connection_all_begin(channel: grpc.Channel
         stream.cancel()
 
 
+def test_an_error_after_a_message_leaves_the_message(channel: grpc.Channel) -> None:
+    good = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    talk = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    answers = talk(iter([good, b"\xff"]), timeout=10)
+    first = reflection_pb2.ServerReflectionResponse.FromString(next(answers))
+    assert first.list_services_response.service
+    with pytest.raises(grpc.RpcError) as raised:
+        next(answers)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_a_conversation_in_lockstep(channel: grpc.Channel) -> None:
     """Each of a thousand questions is asked when the one before was answered."""
     answered: queue.SimpleQueue[str] = queue.SimpleQueue()
