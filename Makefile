@@ -47,10 +47,12 @@ _unit-compiled: compiled
 	rm -rf $(COMPILED)/tests && cp -r tests model_repo requirements pyproject.toml $(COMPILED)/
 	ln -sfn $(abspath .venvs) $(COMPILED)/.venvs
 	cd $(COMPILED) && $(PYTHON_IN) -m pytest -m "not bench and not soak" tests/wire tests/frontends \
-	  tests/pipeline tests/scheduling tests/workers tests/interop tests/processes
+	  tests/pipeline tests/scheduling tests/telemetry tests/workers tests/conformance \
+	  tests/interop/test_grpcio.py tests/interop/test_attacks.py tests/interop/test_streaming.py
 
 bench: compiled
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m pytest -m bench
 
 bench-peers: compiled
 	$(BIN)/python -m tests.bench.peers

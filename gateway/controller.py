@@ -35,6 +35,7 @@ from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
 from gateway.telemetry.series import FrontReport
 from gateway.telemetry.statistics import statistics
+from gateway.wire.accepting import listening_socket
 from gateway.wire.listener import Listener
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of
@@ -130,10 +131,11 @@ class Controller:
 
     async def serve(self, announce: Announce) -> int:
         """Runs until `stop` is called; returns the exit status. `announce` is told the ports, once."""
-        self.supervisor.start()
-        self.fronts.start(self.lifecycle, self._desk)
         status = 0
         try:
+            self._refuse_taken_ports()
+            self.supervisor.start()
+            self.fronts.start(self.lifecycle, self._desk)
             await _unless(self._stop, self._run(announce))
         except* (FrontFailed, CannotListen) as failed:
             log.error("cannot serve: %s", _first(failed))
@@ -167,6 +169,18 @@ class Controller:
             ports = await self.fronts.wait_until_listening()
             self._is_serving = True
             announce({**ports, "metrics": metrics_port})
+
+    def _refuse_taken_ports(self) -> None:
+        """Several fronts share their ports, and would share them with another gateway without a word."""
+        server = self._config.server
+        if server.fronts == 1:
+            return
+        for port in filter(None, (server.http_port, server.grpc_port)):
+            try:
+                listening_socket(server.host, port, reuse_port=False).close()
+            except OSError as error:
+                text = f"cannot listen on {server.host} port {port}: {error.strerror or error}"
+                raise CannotListen(text) from None
 
     async def _listen(self) -> int:
         server = self._config.server

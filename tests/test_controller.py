@@ -17,6 +17,7 @@ import pytest
 
 from gateway.config import GatewayConfig, validate
 from gateway.controller import Controller, front_count
+from gateway.wire.accepting import listening_socket
 from tests.fakes.front_process import Told
 from tests.fakes.waiting import survivors, until, until_blocking
 
@@ -163,6 +164,22 @@ def test_a_metrics_port_in_use_ends_the_gateway(repository: Path, caplog: pytest
 
         assert asyncio.run(main()) == 1
     assert f"server.metrics_port = {port}: Address already in use" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["http_port", "grpc_port"])
+def test_the_shared_port_of_another_gateway_ends_the_gateway(
+    repository: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """SO_REUSEPORT, by which fronts share a port, would let it be shared with anybody."""
+    with listening_socket("127.0.0.1", 0, reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+
+        async def main() -> int:
+            made = config(repository, fronts=2, **{kind: port})
+            return await Controller(made, worker_entry=CHILD, front_module=FRONT).serve(lambda ports: None)
+
+        assert asyncio.run(main()) == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in caplog.text
 
 
 def test_a_repository_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Signatures:
     def plan(self, request: InferRequest) -> Plan:
         """The plan for `request`; raises InvalidInput naming the tensor that does not fit."""
         inputs = request.inputs
-        if len(inputs) == 1 and not request.outputs and not request.parameters:
+        if len(inputs) == 1 and not request.outputs:
             only = inputs[0]
             key: object = (only.name, only.dtype, only.shape)
         else:
@@ -36,15 +36,20 @@ class Signatures:
             if len(self._plans) >= _MAX_REMEMBERED:
                 self._plans.clear()
             self._plans[key] = found
-        return found
+        # Not remembered: a caller makes them up, of any length.
+        return with_parameters(found, request) if request.parameters else found
 
 
 def _key(request: InferRequest) -> object:
     return (
         tuple([(tensor.name, tensor.dtype, tensor.shape) for tensor in request.inputs]),
         tuple([output.name for output in request.outputs]),
-        _parameters(request),
     )
+
+
+def with_parameters(plan: Plan, request: InferRequest) -> Plan:
+    """`plan`, which shares a batch only with requests of the same parameters."""
+    return plan._replace(compat=(plan.signature, _parameters(request)))
 
 
 def _parameters(request: InferRequest) -> tuple[object, ...]:
@@ -53,7 +58,10 @@ def _parameters(request: InferRequest) -> tuple[object, ...]:
 
 
 def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
-    """Checks names, datatypes, ranks, dimensions and rows; raises InvalidInput naming what is wrong."""
+    """Checks names, datatypes, ranks, dimensions and rows; raises InvalidInput naming what is wrong.
+
+    Parameters are not looked at; see `with_parameters`.
+    """
     places = _places(spec, request.inputs)
     tensors = [request.inputs[places[wanted.name]] for wanted in spec.inputs]
     rows = 1
@@ -67,8 +75,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         ),
         _outputs(spec, request),
     )
-    compat = (signature, _parameters(request))
-    return Plan(rows, tuple(places[wanted.name] for wanted in spec.inputs), signature, compat)
+    return Plan(rows, tuple(places[wanted.name] for wanted in spec.inputs), signature, (signature, ()))
 
 
 def _places(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:

@@ -289,6 +289,8 @@ class DataChannel:
                 if lease is None:
                     raise ProtocolViolation("RELEASE of a segment that is not lent")
                 lease.release()
+                # At once: until it is told the front maps what was given up, and no batch may come for hours.
+                self._tell_forgotten()
             case kind:
                 raise ProtocolViolation(f"a {kind.name} frame from a front")
 
@@ -297,10 +299,13 @@ class DataChannel:
             self._announced.discard(number)
             self._forgotten.append(number)
 
-    def _send(self, frame: bytes, fd: int | None = None) -> None:
+    def _tell_forgotten(self) -> None:
         while self._forgotten:
             number = self._forgotten.pop()
             self._send_now(frames.pack_control(Kind.FORGET, self._generation, number), None)
+
+    def _send(self, frame: bytes, fd: int | None = None) -> None:
+        self._tell_forgotten()
         self._send_now(frame, fd)
 
     def _send_now(self, frame: bytes, fd: int | None) -> None:

@@ -24,10 +24,12 @@ START_S = 20.0
 
 
 class Gateway:
-    """A started gateway. Invariant: `log` holds all it has written to standard error."""
+    """A started gateway. Invariant: `log` holds all it has written to standard error, `out` to output."""
 
-    def __init__(self, process: subprocess.Popen[bytes], lines: Sequence[str], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, log: Path) -> None:
+        lines = out.read_text().splitlines()
         self.process = process
+        self.out = out
         self.log = log
         self.http = _after("REST and gRPC", lines)
         self.grpc = _after("  gRPC  ", lines)
@@ -120,7 +122,7 @@ def gateway(
         try:
             until_blocking(lambda: "curl" in out.read_text() or process.poll() is not None, START_S)
             assert process.poll() is None, log.read_text()
-            yield Gateway(process, out.read_text().splitlines(), log)
+            yield Gateway(process, out, log)
         finally:
             if process.poll() is None:
                 family = psutil.Process(process.pid).children(recursive=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hpack
 
@@ -75,12 +75,13 @@ class Http2:
         memory: BodyMemory | None = None,
         client_settings: Iterable[tuple[int, int]] = (),
         greet: bool = True,
+        extra: dict[str, Any] | None = None,
         **limits: object,
     ) -> None:
         self.service = service if service is not None else EchoService()
         self.clock = FakeClock()
         self.loop = FakeLoop(self.clock)
-        self.transport = FakeTransport()
+        self.transport = FakeTransport(extra=extra)
         self.memory = memory or FakeBodyMemory()
         self.settings = WireSettings.model_validate(limits)
         self.connection = Http2Connection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any
 
@@ -129,3 +130,19 @@ class FakeTransport(asyncio.Transport):
             self._protocol.resume_writing()
         if self.closed and not self.unsent and not self._lost:
             self.lose()
+
+
+class FakeSocket:
+    """The state of a socket as the kernel tells it."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.state = 8  # TCP_CLOSE_WAIT
+        self.options: list[tuple[int, int, Any]] = []
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        return bytes([self.state])
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        self.options.append((level, option, value))

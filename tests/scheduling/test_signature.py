@@ -45,6 +45,18 @@ def test_requests_of_equal_shapes_and_outputs_may_join_whatever_their_order_and_
     assert make_plan(SPEC, request(A, B, outputs=("SUM",))).compat != one.compat
 
 
+def test_requests_with_other_parameters_do_not_join() -> None:
+    """Of names, values and types, for the model sees one set of them with its batch."""
+    signatures = Signatures(SPEC)
+
+    def compat(**parameters: str | int | float | bool) -> object:
+        return signatures.plan(InferRequest("pair", 1, (A, B), parameters=parameters)).compat
+
+    assert compat(x=1, y="b") == compat(y="b", x=1)
+    assert len({compat(), compat(x=1), compat(x=2), compat(x=1.0), compat(x=True), compat(x="1")}) == 6
+    assert len(signatures._plans) == 1, "whatever a caller makes up is not remembered"
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "words"),
     [

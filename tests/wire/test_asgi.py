@@ -149,6 +149,22 @@ class TestScope:
             }
         ]
 
+    def test_nobody_says_who_he_is_by_a_header(self) -> None:
+        scopes: list[Scope] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scopes.append(scope)
+            await send({"type": "http.response.start", "status": 204})
+            await send({"type": "http.response.body"})
+
+        async def scenario(http: Http1, endpoint: AsgiEndpoint) -> None:
+            forged = ("X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "Forwarded: for=1.2.3.4")
+            http.send(get("/", *forged))
+            await settled(endpoint)
+
+        run(scenario, app)
+        assert (scopes[0]["client"], scopes[0]["scheme"]) == (("192.0.2.1", 4711), "http")
+
     def test_http2_has_its_authority_as_host(self) -> None:
         from gateway.wire.asgi import _scope
 

@@ -172,7 +172,7 @@ def test_outputs_that_nobody_releases_end_as_no_memory_and_come_back_with_the_fr
     ends.close()
 
 
-def test_segments_given_up_are_told(ends: Ends) -> None:
+def test_segments_given_up_are_told_at_once(ends: Ends) -> None:
     made, loop, answers = link(ends)
     run_one(ends, made, loop, 1, np.full((1, 400_000), 100, "f4"), (1,))
     lease = answers.leases[1]
@@ -181,9 +181,9 @@ def test_segments_given_up_are_told(ends: Ends) -> None:
     ends.channel.serve_one()  # 2 MiB are more than this worker keeps
     assert ends.executor.arena.statistics().segments == 0
     assert 1 in made._theirs
-    run_one(ends, made, loop, 2, np.full((1, 4), 100, "f4"), (1,))
     loop.turn()
     assert 1 not in made._theirs
+    run_one(ends, made, loop, 2, np.full((1, 4), 100, "f4"), (1,))
     assert not answers.lost
 
 

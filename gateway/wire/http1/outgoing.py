@@ -8,13 +8,13 @@ import socket
 import struct
 from collections.abc import Callable
 
+from gateway.wire.half_closed import is_gone
 from gateway.wire.http1.deadlines import PROBE_AFTER_S, WriteProgress
 from gateway.wire.http1.encoding import CONTINUE
 
 LOG = logging.getLogger(__name__)
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
-_TCP_CLOSE = 7  # linux/tcp_states.h
 
 
 class Outgoing:
@@ -75,11 +75,7 @@ class Outgoing:
         if may_probe and not self._probed and silent_s >= PROBE_AFTER_S:
             self._probed = True
             self._transport.write(CONTINUE)
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
-            return True
-        state: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        return state[0] != _TCP_CLOSE
+        return not is_gone(self._transport)
 
     def _release(self) -> None:
         waiting, self._waiting = self._waiting, []

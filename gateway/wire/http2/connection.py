@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.core.clock import Clock
 from gateway.wire.exchange import BodyMemory, Peer, Service
+from gateway.wire.half_closed import is_gone
 from gateway.wire.http2 import frames
 from gateway.wire.http2.blocks import HeaderBlocks
 from gateway.wire.http2.budgets import Budgets
@@ -19,6 +20,7 @@ from gateway.wire.http2.sending import Sender, Transport
 from gateway.wire.http2.streams import Http2Exchange
 from gateway.wire.settings import WireSettings
 
+HALF_CLOSED_PING = b"gw-still"
 # Unsent bytes in the transport until streams stop writing; only its emptiness ends the pause, so that
 # buffers of a large answer are given back as soon as the socket has them.
 _TRANSPORT_BYTES = 256 << 10
@@ -45,6 +47,7 @@ class Http2Connection:
         "_clock",
         "_control",
         "_deadlines",
+        "_is_half_closed",
         "_phase",
         "_reception",
         "_sender",
@@ -64,6 +67,7 @@ class Http2Connection:
         self._transport = transport
         self._clock = clock
         self._phase = Phase.OPEN
+        self._is_half_closed = False  # and answers are owed
         now = clock()
         sender = self._sender = Sender(transport, call_soon, settings.write_buffer_bytes, now)
         sender.on_overrun = self.abort
@@ -97,12 +101,19 @@ class Http2Connection:
             self._follow_news()
 
     def eof_received(self) -> bool:
-        """The client will send no more; True keeps the transport open for answers still owed."""
+        """The client will send no more; True keeps the transport open for answers still owed.
+
+        The end of a client that was killed looks the same, but its kernel answers the PING by a reset.
+        """
         self._sender.now = self._clock()
         for stream in list(self._sender.streams.values()):
             if not stream.has_heard:
                 stream.gone()
-        return not self._close_when_empty()
+        if self._close_when_empty():
+            return False
+        self._is_half_closed = True
+        self._sender.control(frames.ping(0, HALF_CLOSED_PING))
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone, and everything with it."""
@@ -136,7 +147,7 @@ class Http2Connection:
         sender.now = now
         sender.settle_written()
         verdict = self._deadlines.judge(now, sender, self._reception, self._control.work)
-        if verdict is Verdict.ABORT:
+        if verdict is Verdict.ABORT or (self._is_half_closed and is_gone(self._transport)):
             self.abort()
         elif verdict is Verdict.TOO_SLOW:
             fault = calm_down("a request's head was not received in time")

@@ -11,7 +11,7 @@ holds its streams open and cannot open more than it is allowed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.tensor import Buffer
 from gateway.wire.exchange import Headers
@@ -56,6 +56,8 @@ class Transport(Protocol):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str) -> Any: ...
 
 
 class Sender:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 import pytest
 
 from gateway.core.errors import RequestTimeout
 from tests.fakes.http1 import Http1, chunked, get, post
 from tests.fakes.services import TEXT, EchoService, RoutingService, StreamEndpoint, WholeEndpoint
+from tests.fakes.transport import FakeSocket
 
 
 class TestHeads:
@@ -179,22 +179,6 @@ class TestAge:
         http.pass_time(2)
         assert http.transport.aborted
         assert echoes.late.gone == 1
-
-
-class FakeSocket:
-    """The state of a socket as the kernel tells it."""
-
-    family = socket.AF_INET
-
-    def __init__(self) -> None:
-        self.state = 8  # TCP_CLOSE_WAIT
-        self.options: list[tuple[int, int, Any]] = []
-
-    def getsockopt(self, level: int, option: int, size: int) -> bytes:
-        return bytes([self.state])
-
-    def setsockopt(self, level: int, option: int, value: Any) -> None:
-        self.options.append((level, option, value))
 
 
 class TestHalfClosed:

@@ -14,6 +14,7 @@ from gateway.wire.http2.connection import Phase
 from gateway.wire.http2.frames import GOAWAY, MAX_STREAM_ID, PING, ErrorCode
 from tests.fakes.http2 import Http2, data, rst
 from tests.fakes.services import TEXT, EchoService, RoutingService, WholeEndpoint
+from tests.fakes.transport import FakeSocket
 
 OK = ((b"grpc-status", b"0"),)
 
@@ -160,6 +161,19 @@ class TestEnds:
         echoes.late.calls[0][0].respond(200, TEXT, b"done")
         assert http.answer(1).body == b"done"
         assert http.transport.closed
+
+    def test_one_that_was_killed_is_told_from_one_that_still_reads(self) -> None:
+        echoes, sock = EchoService(), FakeSocket()
+        http = Http2(echoes, extra={"socket": sock})
+        http.send(http.request(1, b"", b"/late"))
+        http.connection.eof_received()
+        assert [ping.flags for ping in http.kinds(PING)] == [0]
+        http.sweep(1)
+        assert echoes.late.gone == 0
+        sock.state = 7  # TCP_CLOSE: our PING was answered by a reset
+        http.sweep(0.5)
+        assert echoes.late.gone == 1
+        assert http.transport.aborted
 
     def test_half_close_of_an_idle_connection(self) -> None:
         http = Http2()

@@ -32,6 +32,9 @@ def channel_arguments(grpc_settings: GrpcSettings, wire: WireSettings, *, reuse_
         "grpc.default_compression_level": _LOW if grpc_settings.compress_responses else _NO_COMPRESSION,
         "grpc.max_allowed_incoming_connections": wire.max_connections,
         "grpc.max_concurrent_streams": wire.http2_max_streams,
+        # It counts streams that have ended and are not freed yet, and so refuses calls of clients that keep
+        # to the limit. Floods of resets are cut off without it, too.
+        "grpc.http.overload_protection": 0,
         "grpc.max_metadata_size": wire.max_header_bytes,
         "grpc.absolute_max_metadata_size": wire.max_header_bytes,
         "grpc.http2.max_frame_size": wire.http2_max_frame_size,
