@@ -1,4 +1,4 @@
-"""A client that has closed its sending half, and one that was killed: both look the same until asked."""
+"""Halves that end before the other: the client's, which may be that of one killed, and ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import socket
 from typing import Any, Protocol
 
 _TCP_CLOSE = 7  # linux/tcp_states.h
+# How long we read on after our last byte, until the client closes. What it had under way (a window
+# update is enough) would make our close a reset, and a reset discards what is not yet sent to it.
+LINGER_S = 5.0
 
 
 class HasSocket(Protocol):

@@ -82,6 +82,7 @@ class Http2:
         self.clock = FakeClock()
         self.loop = FakeLoop(self.clock)
         self.transport = FakeTransport(extra=extra)
+        self.transport.closes_on_eof = True
         self.memory = memory or FakeBodyMemory()
         self.settings = WireSettings.model_validate(limits)
         self.connection = Http2Connection(

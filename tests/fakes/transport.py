@@ -24,6 +24,7 @@ class FakeTransport(asyncio.Transport):
         self.closed = False
         self.aborted = False
         self.eof_written = False
+        self.closes_on_eof = False  # as most clients do, once they have everything
         self.write_calls = 0
         self._high, self._low = 64 << 10, 16 << 10
         self._paused = False
@@ -94,6 +95,7 @@ class FakeTransport(asyncio.Transport):
 
     def write_eof(self) -> None:
         self.eof_written = True
+        self._after_progress()
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -128,6 +130,8 @@ class FakeTransport(asyncio.Transport):
         if self._paused and self.get_write_buffer_size() <= self._low:
             self._paused = False
             self._protocol.resume_writing()
+        if self.eof_written and self.closes_on_eof and not self.unsent and not self.closed:
+            self.closed = not self._protocol.eof_received()
         if self.closed and not self.unsent and not self._lost:
             self.lose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import h2.config
@@ -12,6 +13,8 @@ import pytest
 
 from gateway.wire.asgi import AsgiEndpoint, Receive, Scope, Send
 from gateway.wire.exchange import Peer
+from gateway.wire.http2 import frames
+from gateway.wire.http2.frames import PREFACE, ErrorCode
 from gateway.wire.settings import WireSettings
 from gateway.wire.tracked import http2_connection
 from tests.fakes.services import EchoService, RoutingService
@@ -105,6 +108,34 @@ def test_a_drain_waits_for_its_streams() -> None:
             assert data.index(b"done")
             await drain
             assert served.open == 0
+
+    run(scenario())
+
+
+def test_frames_under_way_do_not_reset_the_last_answer() -> None:
+    """A client slow to read still pings after our last byte, which a closed socket answers by a reset."""
+    size = 60_000
+
+    async def scenario() -> None:
+        service = EchoService()
+        async with serving(service) as served:
+            loop = asyncio.get_running_loop()
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.setblocking(False)
+                await loop.sock_connect(sock, ("127.0.0.1", served.port))
+                ask = frames.frame(1, 5, 1, b"\x83\x86\x44\x05/late")  # POST, http, the path in a literal
+                leave = frames.goaway(0, ErrorCode.NO_ERROR)
+                await loop.sock_sendall(sock, PREFACE + frames.settings(()) + ask + leave)
+                await until(lambda: service.late.calls)
+                service.late.calls[0][0].respond(200, (), bytes(size))
+                await asyncio.sleep(0.05)  # now all of it is in the kernel, and a socket could be closed
+                await loop.sock_sendall(sock, frames.ping(0, b"farewell"))
+                received = 0
+                while piece := await asyncio.wait_for(loop.sock_recv(sock, 1 << 20), 5):
+                    received += len(piece)
+                assert received > size
+            await until(lambda: served.open == 0)
 
     run(scenario())
 

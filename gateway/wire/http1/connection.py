@@ -22,7 +22,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, TooLarge
 from gateway.core.tensor import Buffer
 from gateway.wire.exchange import BodyMemory, Peer, Service
-from gateway.wire.http1.deadlines import LINGER_S
+from gateway.wire.half_closed import LINGER_S
 from gateway.wire.http1.encoding import CONTINUE, refusal_bytes
 from gateway.wire.http1.exchange import Http1Exchange
 from gateway.wire.http1.head import HeadCache, Refused, RequestHead

@@ -6,8 +6,6 @@ from gateway.wire.settings import WireSettings
 
 # A rate over the first moments says nothing: a window may just be opening.
 RATE_AFTER_S = 5.0
-# A closing client still sends what it had under way; a reset then could destroy the answer unread.
-LINGER_S = 5.0
 # How long an answer may take before a client that sent its end-of-stream is asked whether it still reads.
 PROBE_AFTER_S = 1.0
 

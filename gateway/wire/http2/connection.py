@@ -105,20 +105,22 @@ class Http2Connection:
 
         The end of a client that was killed looks the same, but its kernel answers the PING by a reset.
         """
+        if self._phase is Phase.CLOSED:
+            return False
         self._sender.now = self._clock()
         for stream in list(self._sender.streams.values()):
             if not stream.has_heard:
                 stream.gone()
+        self._is_half_closed = True
         if self._close_when_empty():
             return False
-        self._is_half_closed = True
         self._sender.control(frames.ping(0, HALF_CLOSED_PING))
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone, and everything with it."""
         self._end()
-        self._sender.settle_written()
+        self._sender.lose()
 
     def pause_writing(self) -> None:
         """The transport has enough."""
@@ -156,6 +158,8 @@ class Http2Connection:
             self.drain()
         elif verdict is Verdict.CALL_LAST:
             self._call_last()
+        elif verdict is Verdict.CLOSE:
+            self._transport.close()
         if not sender.is_closed:
             self._deadlines.sweep(now, sender)
 
@@ -178,6 +182,7 @@ class Http2Connection:
     def close(self) -> None:
         """Closes at once; open requests are gone."""
         self._fail(ErrorCode.NO_ERROR, "")
+        self._transport.close()
 
     def abort(self) -> None:
         """Closes without another word, to a peer that does not listen anyway."""
@@ -213,12 +218,21 @@ class Http2Connection:
         if self._phase is not Phase.CLOSED:
             self._sender.control(frames.goaway(self._reception.last_id, code, text))
             self._close()
+            if code is ErrorCode.ENHANCE_YOUR_CALM:
+                self._transport.close()  # a flood is not read on
 
     def _close(self) -> None:
-        """Ends everything but what the transport holds; the sweep aborts a peer that does not take it."""
+        """Ends everything but what the transport holds; the sweep aborts a peer that does not take it.
+
+        Our half ends first: the client closes, or the sweep does (`half_closed.LINGER_S` says why).
+        """
         if self._phase is not Phase.CLOSED:
             self._end()
-            self._transport.close()
+            if self._is_half_closed or not self._transport.can_write_eof():  # TLS has its own farewell
+                self._transport.close()
+            else:
+                self._deadlines.ended_at = self._sender.now
+                self._transport.write_eof()
 
     def _end(self) -> None:
         if self._phase is not Phase.CLOSED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from gateway.core.errors import RequestTimeout
+from gateway.wire.half_closed import LINGER_S
 from gateway.wire.http2.frames import ErrorCode
 from gateway.wire.http2.outgoing import Outgoing
 from gateway.wire.http2.reception import Reception
@@ -27,6 +28,7 @@ class Verdict(enum.Enum):
     CALL_LAST = enum.auto()  # it was warned: name the last stream
     TOO_SLOW = enum.auto()  # a head or preface is overdue
     ABORT = enum.auto()  # it takes nothing, or stays beyond its grace
+    CLOSE = enum.auto()  # everything is said, and it had its time to hear it
 
 
 class Deadlines:
@@ -39,6 +41,7 @@ class Deadlines:
         "_settings",
         "_taken_at",
         "_work",
+        "ended_at",
         "has_aged",
         "warned_at",
     )
@@ -51,12 +54,15 @@ class Deadlines:
         self._buffered = 0
         self._taken_at = now
         self.warned_at: float | None = None
+        self.ended_at: float | None = None  # when our half was
         self.has_aged = False  # its age, not the listener, is why it is drained
 
     def judge(self, now: float, sender: Sender, reception: Reception, work: int) -> Verdict:
         """What to do with the connection now; `work` counts the streams it has opened."""
         if self._is_stuck(now, sender) or self._is_beyond_grace(now):
             return Verdict.ABORT
+        if self.ended_at is not None:
+            return Verdict.CLOSE if now - self.ended_at > LINGER_S else Verdict.GO_ON
         waiting = reception.waiting_since
         if waiting is not None and now - waiting > self._settings.headers_timeout_s:
             return Verdict.TOO_SLOW

@@ -49,6 +49,10 @@ class Transport(Protocol):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
+    def can_write_eof(self) -> bool: ...
+
+    def write_eof(self) -> None: ...
+
     def close(self) -> None: ...
 
     def abort(self) -> None: ...
@@ -328,7 +332,7 @@ class Sender:
 
     def settle(self) -> None:
         """Tells those whose buffers the transport does not hold any more."""
-        if self._unwritten and (self.is_closed or self.transport.get_write_buffer_size() == 0):
+        if self._unwritten and self.transport.get_write_buffer_size() == 0:
             self._tell()
         elif self._unwritten and not self._is_asked:
             # uvloop writes at the end of the loop's iteration, that is after the first of these two
@@ -343,8 +347,12 @@ class Sender:
     def settle_written(self) -> None:
         """As `settle`, and does not ask to be called again."""
         self._is_asked = False
-        if self._unwritten and (self.is_closed or self.transport.get_write_buffer_size() == 0):
+        if self._unwritten and self.transport.get_write_buffer_size() == 0:
             self._tell()
+
+    def lose(self) -> None:
+        """The transport is gone, with all that it held."""
+        self._tell()
 
     def _tell(self) -> None:
         notices, self._unwritten = self._unwritten, []

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.tensor import Buffer
 from gateway.wire.exchange import Exchange
+from gateway.wire.half_closed import LINGER_S
 from gateway.wire.http2 import frames
 from gateway.wire.http2.connection import Phase
 from gateway.wire.http2.frames import GOAWAY, MAX_STREAM_ID, PING, ErrorCode
@@ -152,6 +153,50 @@ class TestDrain:
 
 
 class TestEnds:
+    def test_our_half_ends_first_and_the_other_is_given_time(self) -> None:
+        http = Http2()
+        http.transport.closes_on_eof = False
+        http.send(frames.goaway(0, 0))
+        assert http.transport.eof_written
+        assert not http.transport.closed
+        http.send(frames.ping(0, b"farewell"), http.request(1))  # nobody listens, nothing is answered
+        assert not http.frames()
+        http.sweep(LINGER_S)
+        assert not http.transport.closed
+        http.sweep(1)
+        assert http.transport.closed
+
+    def test_a_close_does_not_wait_for_the_client(self) -> None:
+        http = Http2()
+        http.transport.closes_on_eof = False
+        http.send(frames.goaway(0, 0))
+        http.connection.close()
+        assert http.transport.closed
+
+    def test_buffers_are_the_transports_until_it_has_sent_them(self) -> None:
+        """Also behind the last answer of a connection: whoever is told writes over them."""
+        http = Http2(echoes := EchoService())
+        http.send(http.request(1, b"", b"/late"), frames.goaway(0, 0))
+        http.transport.taking = False
+        told: list[int] = []
+        exchange = echoes.late.calls[0][0]
+        exchange.respond(200, TEXT, bytes(60_000), OK, on_written=lambda: told.append(1))
+        assert http.transport.eof_written
+        http.sweep(1)
+        assert not told
+        http.transport.take()
+        assert told
+
+    def test_a_lost_connection_holds_no_buffers(self) -> None:
+        http = Http2(echoes := EchoService())
+        http.send(http.request(1, b"", b"/late"))
+        http.transport.taking = False
+        told: list[int] = []
+        echoes.late.calls[0][0].respond(200, TEXT, bytes(60_000), OK, on_written=lambda: told.append(1))
+        assert not told
+        http.transport.lose()
+        assert told
+
     def test_half_close_waits_for_answers(self) -> None:
         echoes = EchoService()
         http = Http2(echoes)
