@@ -146,7 +146,7 @@ class Plugged:
         self._model = model
         self._before = len(self.ran())
         self._plug = door.ask(model, PLUG)
-        until_blocking(lambda: len(self.ran()) > self._before, 20)
+        until_blocking(lambda: len(self.ran()) > self._before)
 
     def ran(self) -> list[float]:
         path = self._folder / "ran"
@@ -154,7 +154,7 @@ class Plugged:
 
     def until_waiting(self, count: int) -> None:
         gauge = f'gateway_queue_depth{{model="{self._model}",version="1"}}'
-        until_blocking(lambda: self._running.page().get(gauge) == count, 10)
+        until_blocking(lambda: self._running.page().get(gauge) == count)
 
     def release(self) -> None:
         (self._folder / "pipe").write_text("go on")
@@ -223,7 +223,7 @@ def test_who_waits_too_long_is_refused_and_never_runs(door: Door, plug: Plug, ru
     assert busy.order() == []
     protocol = door.name.lower()
     labels = f'model="rejecting",outcome="QUEUE_TIMEOUT",protocol="{protocol}",version="1"'
-    until_blocking(lambda: running.page().get(f"gateway_requests_total{{{labels}}}") == 1, 10)
+    until_blocking(lambda: running.page().get(f"gateway_requests_total{{{labels}}}") == 1)
 
 
 def test_a_request_may_ask_for_less_time_where_that_is_allowed(door: Door, plug: Plug) -> None:
@@ -263,7 +263,7 @@ def test_answers_leave_in_order(running: Gateway, door: Door, plug: Plug, folder
         results([door.ask("ordered", 0.0) for _ in range(4)])
         return workers() == 2
 
-    until_blocking(both_ran, 20)
+    until_blocking(both_ran)
     order: list[str] = []
     busy = plug("ordered")
     busy._plug.add_done_callback(lambda _: order.append("plug"))
@@ -271,7 +271,7 @@ def test_answers_leave_in_order(running: Gateway, door: Door, plug: Plug, folder
     for one in asked:
         one.add_done_callback(lambda _: order.append("quick"))
     # An instance gets its next request after its answer to the last, so two of them are answered.
-    until_blocking(lambda: len(busy.order()) == 3, 20)
+    until_blocking(lambda: len(busy.order()) == 3)
     assert running.ask("/v2/health/live")[0] == 200
     assert order == [], "the quick ones have run, and their answers wait for the slow one's"
     busy.release()

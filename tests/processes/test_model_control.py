@@ -125,12 +125,12 @@ def test_an_unload_survives_a_change_of_the_repository_and_the_death_of_a_front(
     assert call(served, "echo/load") == (200, "")
     assert call(served, "echo/unload") == (200, "")
     identity(repository / "echo" / "3")
-    until_blocking(lambda: ("echo", "3") in index(served), 10)
+    until_blocking(lambda: ("echo", "3") in index(served))
     victim = served.processes("front")[0]
     served.kill(victim)
     # The other front is no replacement: only a second one beside it is.
-    until_blocking(lambda: len({one.pid for one in served.processes("front")} - {victim.pid}) == 2, 10)
-    until_blocking(served.is_healthy, 10)
+    until_blocking(lambda: len({one.pid for one in served.processes("front")} - {victim.pid}) == 2)
+    until_blocking(served.is_healthy)
     assert answers(served, "/v2/models/echo/ready") == {404}
     assert call(served, "echo/load") == (200, "")
     assert {index(served)["echo", version] for version in "123"} == {("READY", "")}
