@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -85,6 +86,7 @@ def serve(
             status = group.create_task(controller.serve(announced.append))
         return status.result()
 
+    gc.collect()  # what earlier tests left to the collector must not be closed while we count
     fds = len(os.listdir("/proc/self/fd"))
     status = asyncio.run(main())
     assert not psutil.Process().children(recursive=True)

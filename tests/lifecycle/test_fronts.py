@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelKey
 from gateway.lifecycle.fronts import FrontFailed, Fronts, FrontSettings, Reply
 from gateway.workers.messages import Connect, ToWorker
+from gateway.workers.processes import reap_strays
 from tests.fakes.front_process import Told
 from tests.fakes.waiting import soon, until
 
@@ -128,6 +130,8 @@ async def running(count: int = 1, **config: object) -> AsyncGenerator[Running, N
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    gc.collect()  # what earlier tests left to the collector must not be closed while we count
+    reap_strays(())  # a controller in this process has made it the parent of whatever loses its own
     fds = len(os.listdir("/proc/self/fd"))
     asyncio.run(scenario())  # type: ignore[arg-type]
     assert not psutil.Process().children(recursive=True)
