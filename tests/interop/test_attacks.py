@@ -381,7 +381,7 @@ def test_requests_of_a_client_that_never_reads_are_not_answered_for_ever(
 ) -> None:
     """Pipelined without end: answers stop when they are not taken, and then the connection does."""
     with dial(served) as sock:
-        sock.settimeout(15)
+        sock.settimeout(30)
         some = b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
         with pytest.raises(OSError):  # ruff: ignore[pytest-raises-with-multiple-statements, pytest-raises-too-broad] - reset or broken pipe, as the kernel likes
             for _ in range(10_000):

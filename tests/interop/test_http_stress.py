@@ -62,7 +62,7 @@ def status_over_http2(served: Gateway, path: str) -> int:
     client.initiate_connection()
     fields = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "x")]
     client.send_headers(1, fields, end_stream=True)
-    with socket.create_connection((where.hostname, where.port), timeout=5) as sock:
+    with socket.create_connection((where.hostname, where.port), timeout=30) as sock:
         while True:
             sock.sendall(client.data_to_send())
             for event in client.receive_data(sock.recv(65_536)):

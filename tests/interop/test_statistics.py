@@ -134,7 +134,7 @@ def test_batches_are_counted_once_and_requests_each(served: Gateway) -> None:
     gate = threading.Barrier(16)
 
     def ask(rows: int) -> None:
-        gate.wait(10)
+        gate.wait(30)
         assert served.infer("batched", body(rows))[0] == 200
 
     assert served.infer("batched", body())[0] == 200  # it is loaded now

@@ -260,7 +260,7 @@ def test_readiness_agrees_across_protocols(served: Gateway) -> None:
 
     assert served.ask("/v2/health/ready")[0] == 200
     with grpc.insecure_channel(served.grpc) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

@@ -57,7 +57,7 @@ def running(*modules: str, entry: str = FAKE) -> Generator[Peer, None, None]:
         try:
             yield Peer(ours, process)
             ours.close()
-            process.wait(5)
+            process.wait(30)
         finally:
             process.kill()
 
@@ -94,7 +94,7 @@ def test_a_module_that_starts_a_thread_is_refused() -> None:
     with running("tests.fakes.threaded_module") as peer:
         assert peer.process.stderr is not None
         assert b"started 1 threads" in peer.process.stderr.read()
-        assert peer.process.wait(5) == 1
+        assert peer.process.wait(30) == 1
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -127,7 +127,7 @@ def test_a_terminated_zygote_leaves_its_workers_serving() -> None:
         assert pidfd is not None
         os.close(pidfd)
         peer.process.terminate()
-        assert peer.process.wait(5) == 0
+        assert peer.process.wait(30) == 0
         worker = psutil.Process(forked.pid)
         assert is_alive(worker)
         control.close()
