@@ -30,7 +30,7 @@ LAB = {
     "GATEWAY_TELEMETRY__FLUSH_S": "0.1",
 }
 VALUES = 1 << 18
-ROUNDS = 4
+ROUNDS = 3
 CLIENTS = 3
 
 

@@ -154,7 +154,7 @@ def test_a_fork_in_a_dying_zygote_is_blameless() -> None:
 
 def test_a_hung_zygote_is_replaced() -> None:
     async def scenario() -> None:
-        async with supervised(zygote_timeout_s=0.5) as supervisor:
+        async with supervised(zygote_timeout_s=1.5) as supervisor:
             await until(lambda: supervisor.zygote.is_prepared)
             zygote = supervisor.zygote_pid
             assert zygote is not None
