@@ -10,8 +10,8 @@ from tests.fakes.waiting import soon
 
 MODELS = Path("model_repo")
 FEATURES = {"inputs": [{"name": "features", "shape": [1, 30], "datatype": "FP32", "data": [0.5] * 30}]}
-# Half a second where much is in the file cache, and twice that where nothing is.
-FIRST_ANSWER_S = 1.0
+# Half a second where what it needs is in the file cache.
+FIRST_ANSWER_S = 1.5
 
 
 def test_a_gateway_answers_soon_and_has_loaded_what_was_called_and_no_more() -> None:
