@@ -7,7 +7,11 @@ BIN := $(VENV)/bin
 COMPILED := build/compiled
 PYTHON_IN := $(abspath $(BIN)/python)
 
-.PHONY: serve fast test lint types contracts unit compiled unit-compiled bench bench-peers soak clean
+# What starts whole gateways and waits for them, beside what computes: `make test` runs both at once.
+GATEWAYS := tests/interop tests/processes tests/conformance
+PYTEST := -m pytest -rs -m "not bench and not soak"
+
+.PHONY: serve fast test lint types contracts unit gateways compiled unit-compiled bench bench-peers soak clean
 
 serve: $(VENV)/.run-ready
 	$(BIN)/python -m gateway serve --repository model_repo --insecure-dev
@@ -16,7 +20,10 @@ serve: $(VENV)/.run-ready
 fast: compiled
 	cd $(COMPILED) && $(PYTHON_IN) -m gateway serve --repository $(abspath model_repo) --insecure-dev
 
-test: lint types contracts unit unit-compiled
+# Two at a time, each printed whole when it is done; one that fails does not stop the others.
+test: lint types contracts
+	@echo "testing: 'unit', 'gateways' and 'unit-compiled' print what they find when they are done (minutes)"
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse --keep-going unit gateways unit-compiled
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff check gateway tests model_repo deploy
@@ -29,13 +36,19 @@ contracts: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -m "not bench and not soak"
+	$(BIN)/python $(PYTEST) $(addprefix --ignore=,$(GATEWAYS))
+
+gateways: $(VENV)/.dev-ready
+	$(BIN)/python $(PYTEST) $(GATEWAYS)
 
 compiled: $(COMPILED)/.ready
 
 $(COMPILED)/.ready: $(VENV)/.dev-ready deploy/compile.py $(shell find gateway -name '*.py')
 	$(BIN)/python deploy/compile.py $(COMPILED)
 	@touch $@
+
+# Of the workers: what starts and ends processes, and takes its time over it, is compiled nowhere.
+NOT_HOT := supervisor zygote processes standby arena
 
 # What drives the hot path, once more over the compiled copy; says so where that cannot be made.
 unit-compiled: $(VENV)/.dev-ready
@@ -45,14 +58,19 @@ unit-compiled: $(VENV)/.dev-ready
 
 _unit-compiled: compiled
 	rm -rf $(COMPILED)/tests && cp -r tests model_repo requirements pyproject.toml $(COMPILED)/
-	ln -sfn $(abspath .venvs) $(COMPILED)/.venvs
-	cd $(COMPILED) && $(PYTHON_IN) -m pytest -m "not bench and not soak" tests/wire tests/frontends \
-	  tests/pipeline tests/scheduling tests/telemetry tests/workers tests/conformance \
-	  tests/interop/test_grpcio.py tests/interop/test_attacks.py tests/interop/test_streaming.py
+	mkdir -p .venvs && ln -sfn $(abspath .venvs) $(COMPILED)/.venvs
+	cd $(COMPILED) && $(PYTHON_IN) $(PYTEST) tests/wire tests/frontends tests/pipeline tests/scheduling \
+	  tests/telemetry tests/workers $(addprefix --ignore=tests/workers/test_,$(addsuffix .py,$(NOT_HOT))) \
+	  tests/conformance tests/interop/test_grpcio.py tests/interop/test_attacks.py tests/interop/test_streaming.py
+
+# What must be done within a second is given much longer by `make test`, whose machine may be busy.
+WITHIN_A_SECOND := tests/processes/test_start.py tests/processes/test_faults.py tests/processes/test_drain.py \
+  tests/lifecycle/test_fronts.py tests/workers/test_supervisor.py tests/workers/test_zygote.py tests/test_controller.py
 
 bench: compiled
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m pytest -m bench
+	GATEWAY_TESTS_PATIENCE=1 $(BIN)/python $(PYTEST) $(WITHIN_A_SECOND)
 
 bench-peers: compiled
 	$(BIN)/python -m tests.bench.peers

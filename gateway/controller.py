@@ -164,6 +164,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._following.follow(), name="repository")
             group.create_task(self._desk.run(), name="desk")
+            group.create_task(self._loads.remove_abandoned(), name="abandoned files")
             group.create_task(self._tick(), name="tick")
             metrics_port = await self._listen()
             ports = await self.fronts.wait_until_listening()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from gateway.config import GatewayConfig, validate
 from gateway.controller import Controller, front_count
 from gateway.wire.accepting import listening_socket
 from tests.fakes.front_process import Told
-from tests.fakes.waiting import survivors, until, until_blocking
+from tests.fakes.waiting import soon, survivors, until, until_blocking
 
 FRONT = "tests.fakes.front_of_gateway"
 CHILD = "tests.fakes.worker_child:always_ok"
@@ -72,7 +73,7 @@ def serve(
 
         async def act() -> None:
             try:
-                await until(lambda: announced, 15)
+                await until(lambda: announced)
                 await scenario(controller, told, announced[0])
                 controller.lifecycle.check()
                 controller.supervisor.check()
@@ -85,6 +86,7 @@ def serve(
             status = group.create_task(controller.serve(announced.append))
         return status.result()
 
+    gc.collect()  # what earlier tests left to the collector must not be closed while we count
     fds = len(os.listdir("/proc/self/fd"))
     status = asyncio.run(main())
     assert not psutil.Process().children(recursive=True)
@@ -135,7 +137,7 @@ def test_whatever_is_killed_is_back_within_a_second(repository: Path, kind: str)
                 await until(lambda: controller.supervisor.zygote.is_prepared)
             case "worker":
                 await until(lambda: told.latest and len(told.latest.echoes) == 2)
-        assert time.perf_counter() - before < 1.0
+        assert time.perf_counter() - before < soon(1.0)
         assert told.state("a") == "ready"
 
     assert serve(config(repository), scenario) == 0
@@ -205,8 +207,8 @@ def test_a_second_stop_hurries(repository: Path) -> None:
         controller.stop()
 
     before = time.perf_counter()
-    assert serve(config(repository, drain_timeout_s=30.0), scenario) == 0
-    assert time.perf_counter() - before < 10
+    assert serve(config(repository, drain_timeout_s=600.0), scenario) == 0
+    assert time.perf_counter() - before < soon(10.0)
 
 
 def test_nothing_outlives_a_killed_controller(repository: Path) -> None:

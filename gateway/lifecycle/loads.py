@@ -87,6 +87,11 @@ class Loads:
             log.warning("%s: unloaded; what is left of it the next look will tell: %s", name, error.text)
         await self._remove(override, None)
 
+    async def remove_abandoned(self) -> None:
+        """Removes the files of gateways that were killed and could not do so."""
+        if count := await asyncio.to_thread(self._staging.remove_abandoned):
+            log.info("removed files of loads, left by %d gateways that were killed", count)
+
     def close(self) -> None:
         """The gateway has ended: no file that came with a load is left."""
         self._staging.close()

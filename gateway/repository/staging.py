@@ -18,8 +18,10 @@ from typing import Protocol
 from gateway.core.errors import InvalidInput
 from gateway.repository.folder import shown
 from gateway.repository.formats import FORMATS
+from gateway.repository.private_folder import PrivateFolder, remove_abandoned
 from gateway.repository.versions import parse_folder
 
+_PREFIX = "gateway-loads-"
 MAX_FILES = 64
 # <version>/<folder>/<folder>/<file>
 MAX_PARTS = 4
@@ -86,14 +88,18 @@ class Staging:
     """The folder of such files: made when the first ones come, readable by us alone, removed by `close`."""
 
     def __init__(self) -> None:
-        self._root: Path | None = None
+        self._folder: PrivateFolder | None = None
+
+    @staticmethod
+    def remove_abandoned() -> int:
+        """Removes what gateways have left that were killed, and returns how many; blocks on the disk."""
+        return remove_abandoned(_PREFIX)
 
     def put(self, model: str, files: Sequence[File]) -> str:
         """A new repository with `model` alone, of files that `check_paths` has passed; blocks on the disk."""
-        if self._root is None:
-            # mkdtemp: mode 0700 and a name nobody can guess. Without links, as surveys need it.
-            self._root = Path(tempfile.mkdtemp(prefix="gateway-loads-")).resolve()
-        repository = Path(tempfile.mkdtemp(dir=self._root))
+        if self._folder is None:
+            self._folder = PrivateFolder(_PREFIX)
+        repository = Path(tempfile.mkdtemp(dir=self._folder.path))
         try:
             for file in files:
                 place = repository / model / file.path
@@ -110,9 +116,9 @@ class Staging:
 
     def close(self) -> None:
         """Nothing of it is needed any more."""
-        if self._root is not None:
-            self.remove(str(self._root))
-            self._root = None
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
 
 
 def _write(place: Path, content: bytes) -> None:

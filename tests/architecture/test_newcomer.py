@@ -38,8 +38,14 @@ def test_the_readme_is_short_and_names_both_commands() -> None:
 
 def test_what_a_change_must_pass_is_make_test() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
-    (needs,) = re.findall(r"^test:(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert {"lint", "types", "contracts", "unit"} <= set(needs.split())
+    makefile = (ROOT / "Makefile").read_text()
+    (needs,) = re.findall(r"^test:(.*)$", makefile, re.MULTILINE)
+    assert {"lint", "types", "contracts"} <= set(needs.split())
+    (at_once,) = re.findall(r"--jobs=2 .*--keep-going (.*)$", makefile, re.MULTILINE)
+    assert at_once.split() == ["unit", "gateways", "unit-compiled"]
+    # What the one leaves out the other takes.
+    assert "$(PYTEST) $(addprefix --ignore=,$(GATEWAYS))" in makefile
+    assert "$(PYTEST) $(GATEWAYS)" in makefile
 
 
 def test_the_project_says_its_licence_extras_and_command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -25,9 +26,13 @@ def environment(name: str, lock_name: str) -> Path:
     if not lock.is_file():
         raise Missing(f"{lock} is not there")
     wanted, stamp = hashlib.sha256(lock.read_bytes()).hexdigest(), venv / ".locked"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        _make(venv, lock)
-        stamp.write_text(wanted)
+    _VENVS.mkdir(exist_ok=True)
+    # Two runs of the tests may want it at once.
+    with open(_VENVS / f"{name}.making", "w") as making:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            _make(venv, lock)
+            stamp.write_text(wanted)
     return venv
 
 

@@ -21,7 +21,7 @@ from gateway.workers.frames import Failure
 from gateway.workers.messages import Beat, Connect, FromWorker, Load, Stop
 
 LAB = "tests.fakes.lab_runtime:LabRuntime"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class PollLoop:

@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from tests.fakes.waiting import survivors, until_blocking
+from tests.fakes.waiting import GENEROUS_S, survivors, until_blocking
 
-START_S = 20.0
+START_S = 60.0
 
 
 class Gateway:
@@ -51,13 +51,13 @@ class Gateway:
         return found
 
     def infer(
-        self, model: str, body: Mapping[str, Any], timeout_s: float = 10.0
+        self, model: str, body: Mapping[str, Any], timeout_s: float = GENEROUS_S
     ) -> tuple[int, Any, Mapping[str, str]]:
         """One REST inference: status, decoded body, headers (lower case)."""
         return self.ask(f"/v2/models/{model}/infer", body, timeout_s)
 
     def ask(
-        self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = 10.0
+        self, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = GENEROUS_S
     ) -> tuple[int, Any, Mapping[str, str]]:
         """One request to the HTTP port; GET without a body."""
         data = None if body is None else json.dumps(body).encode()
@@ -73,15 +73,16 @@ class Gateway:
     def is_healthy(self) -> bool:
         """True while the control plane says that every front accepts."""
         try:
-            with urllib.request.urlopen(self.metrics.replace("/metrics", "/healthz"), timeout=5) as answer:
+            with urllib.request.urlopen(
+                self.metrics.replace("/metrics", "/healthz"), timeout=GENEROUS_S
+            ) as answer:
                 return bool(answer.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
+        except OSError:  # what HTTP calls an error is one, too
             return False
 
     def page(self) -> dict[str, float]:
         """The metrics, by sample name with labels."""
-        with urllib.request.urlopen(self.metrics, timeout=5) as answer:
+        with urllib.request.urlopen(self.metrics, timeout=GENEROUS_S) as answer:
             text = answer.read().decode()
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
@@ -91,12 +92,14 @@ class Gateway:
         os.kill(process.pid, signal.SIGKILL)
         return time.perf_counter()
 
-    def wait_for_replacement(self, kind: str, old: psutil.Process, timeout_s: float = 5.0) -> psutil.Process:
+    def wait_for_replacement(
+        self, kind: str, old: psutil.Process, timeout_s: float = GENEROUS_S
+    ) -> psutil.Process:
         """Waits until another process of the same kind is there."""
         until_blocking(lambda: [one for one in self.processes(kind) if one.pid != old.pid], timeout_s)
         return next(one for one in self.processes(kind) if one.pid != old.pid)
 
-    def stop(self, timeout_s: float = 15.0) -> int:
+    def stop(self, timeout_s: float = GENEROUS_S) -> int:
         """SIGTERM, and the exit status."""
         self.process.terminate()
         return self.process.wait(timeout_s)
@@ -127,7 +130,7 @@ def gateway(
             if process.poll() is None:
                 family = psutil.Process(process.pid).children(recursive=True)
                 process.kill()
-            process.wait(5)
+            process.wait(GENEROUS_S)
             left = survivors(family)
             for one in left:
                 one.kill()

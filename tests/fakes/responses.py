@@ -32,6 +32,6 @@ class KeptResponses:
             self.finished.set()
 
     def wait_until_finished(self) -> None:
-        assert self.finished.wait(5), "nobody finished"
+        assert self.finished.wait(30), "nobody finished"
         if self.error is not None:
             raise self.error

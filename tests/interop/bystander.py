@@ -35,7 +35,7 @@ class Bystander:
 
     def __exit__(self, *_: object) -> None:
         goal = self.done + 4  # afterwards all must be well too
-        until_blocking(lambda: self.done >= goal, 30)
+        until_blocking(lambda: self.done >= goal)
         self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive(), "a request without an outcome"

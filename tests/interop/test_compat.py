@@ -38,9 +38,9 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         assert running.infer("echo", REQUEST)[0] == 200
         assert running.infer("echo", {"inputs": []})[0] == 400
         model = 'model="echo",version="1"'
-        until_blocking(lambda: f"nv_inference_request_success{{{model}}}" in running.page(), 5)
+        until_blocking(lambda: f"nv_inference_request_success{{{model}}}" in running.page())
         until_blocking(
-            lambda: running.page().get(f'nv_inference_request_failure{{{model},reason="OTHER"}}') == 1, 5
+            lambda: running.page().get(f'nv_inference_request_failure{{{model},reason="OTHER"}}') == 1
         )
         assert running.page()[f"nv_inference_request_success{{{model}}}"] == 1
         assert running.page()[f"nv_inference_compute_infer_duration_us{{{model}}}"] > 0

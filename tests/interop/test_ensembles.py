@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,15 +27,26 @@ CHAIN: tuple[Row, ...] = (
     ("double", {"X": "one"}, {"Y": "two"}),
     ("last/1", {"X": "two"}, {"Y": "Y"}),
 )
-# A second of sleep in each of two models that do not need each other.
-SLEEPER = """
-    import time
+# Each of two models that do not need each other waits until the other runs, too.
+WAITER = """
+    import os, time
     from gateway.model import Model
 
-    class Sleeper(Model):
+    class Waiter(Model):
+        def load(self, context):
+            self.folder = context.parameters["folder"]
+
         def infer(self, inputs):
-            time.sleep(1.0)
+            open(f"{self.folder}/{os.getpid()}", "w").close()
+            give_up = time.monotonic() + 30
+            while len(os.listdir(self.folder)) < 2:
+                if time.monotonic() > give_up:
+                    raise RuntimeError("nobody else came")
+                time.sleep(0.005)
             return {"Y": inputs["X"]}
+"""
+MEETING = """
+    parameters { key: "folder" value { string_value: "%s" } }
 """
 AT_ONCE = DOUBLER_CONFIG.replace("max_queue_delay_microseconds: 50000", "")
 LABELLED = """
@@ -45,8 +55,8 @@ LABELLED = """
     output { name: "Y" data_type: TYPE_FP32 dims: 3 label_filename: "labels.txt" }
 """
 SIDE_BY_SIDE: tuple[Row, ...] = (
-    ("sleeper_a", {"X": "X"}, {"Y": "a"}),
-    ("sleeper_b", {"X": "X"}, {"Y": "Y"}),
+    ("waiter_a", {"X": "X"}, {"Y": "a"}),
+    ("waiter_b", {"X": "X"}, {"Y": "Y"}),
 )
 
 
@@ -55,8 +65,10 @@ def put(root: Path) -> None:
     identity(root / "last" / "1")
     add_model(root, "double", OWN, AT_ONCE)
     add_ensemble(root, "chain", config_of(CHAIN, X, Y, max_batch_size=8))
-    for name in ("sleeper_a", "sleeper_b"):
-        add_model(root, name, SLEEPER, AT_ONCE)
+    meeting = root.with_name(f"{root.name}-meeting")
+    meeting.mkdir()
+    for name in ("waiter_a", "waiter_b"):
+        add_model(root, name, WAITER, AT_ONCE + MEETING % meeting)
     both = (*Y, "a TYPE_FP32 [ -1 ]")
     add_ensemble(root, "side_by_side", config_of(SIDE_BY_SIDE, X, both, max_batch_size=8))
     identity(root / "scores" / "1")
@@ -78,15 +90,20 @@ def started(root: Path) -> AbstractContextManager[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
-    with started(tmp_path_factory.mktemp("models")) as one:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def running(root: Path) -> Generator[Gateway]:
+    with started(root) as one:
         yield one
         assert one.stop() == 0, one.log.read_text()
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Generator[Gateway]:
-    with started(tmp_path) as one:
+    with started(tmp_path / "models") as one:
         yield one
 
 
@@ -118,10 +135,7 @@ def records(running: Gateway, model: str, protocol: str) -> float:
 
 
 def test_steps_that_do_not_need_each_other_run_at_the_same_time(running: Gateway) -> None:
-    infer(running, "side_by_side", [1])
-    began = time.perf_counter()
     assert infer(running, "side_by_side", [1]) == (200, {"Y": [1.0], "a": [1.0]})
-    assert time.perf_counter() - began < 1.8, "one second, not two"
 
 
 def test_broken_ones_say_why_and_the_others_serve(running: Gateway) -> None:
@@ -155,23 +169,23 @@ def test_gateway_check_and_models_tell_of_ensembles(tmp_path: Path) -> None:
     assert "calls first, double, last" in listed.stdout
 
 
-def test_a_part_s_worker_is_killed_under_mixed_traffic(fresh: Gateway) -> None:
-    assert infer(fresh, "chain", [1])[0] == 200
-    workers = fresh.processes("gateway-worker")
+def test_a_part_s_worker_is_killed_under_mixed_traffic(running: Gateway) -> None:
+    assert infer(running, "chain", [1])[0] == 200
+    workers = running.processes("gateway-worker")
 
     def ask(number: int) -> tuple[int, Any]:
         model = ("chain", "double", "chain", "first")[number % 4]
         factor = 1 if model == "first" else 2
-        status, answer = infer(fresh, model, [100.0 + number, 1.0])
+        status, answer = infer(running, model, [100.0 + number, 1.0])
         return status, answer if status != 200 else answer["Y"] == [factor * (100 + number), factor]
 
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(ask, number) for number in range(400)]
-        for answered, process in zip((40, 200), workers, strict=False):
-            until_blocking(lambda most=answered: sum(one.done() for one in answers) > most, 30.0)
+        answers = [pool.submit(ask, number) for number in range(600)]
+        for number, process in enumerate(workers, start=1):
+            until_blocking(lambda most=30 * number: sum(one.done() for one in answers) > most)
             process.kill()
         assert {one.result() for one in answers} == {(200, True)}
-    until_blocking(lambda: len(fresh.processes("gateway-worker")) == 3)
+    until_blocking(lambda: len(running.processes("gateway-worker")) == len(workers))
 
 
 def test_many_rows_of_many_callers_come_back_to_whom_they_belong(running: Gateway) -> None:
@@ -184,16 +198,16 @@ def test_many_rows_of_many_callers_come_back_to_whom_they_belong(running: Gatewa
         assert all(pool.map(ask, range(120)))
 
 
-def test_an_ensemble_comes_and_changes_without_a_restart(fresh: Gateway, tmp_path: Path) -> None:
+def test_an_ensemble_comes_and_changes_without_a_restart(running: Gateway, root: Path) -> None:
     direct = [("double", {"X": "X"}, {"Y": "Y"})]
-    add_ensemble(tmp_path, "new", config_of(direct, X, Y, max_batch_size=4))
-    until_blocking(lambda: infer(fresh, "new", [3]) == (200, {"Y": [6.0]}))
+    add_ensemble(root, "new", config_of(direct, X, Y, max_batch_size=4))
+    until_blocking(lambda: infer(running, "new", [3]) == (200, {"Y": [6.0]}))
     write(
-        tmp_path / "new",
+        root / "new",
         config_of([("first", {"X": "X"}, {"Y": "Y"})], X, Y, max_batch_size=4),
         "config.pbtxt",
     )
-    until_blocking(lambda: all(infer(fresh, "new", [3]) == (200, {"Y": [3.0]}) for _ in range(8)))
+    until_blocking(lambda: all(infer(running, "new", [3]) == (200, {"Y": [3.0]}) for _ in range(8)))
 
 
 def test_it_works_by_generate_and_has_a_document(running: Gateway) -> None:
@@ -238,5 +252,5 @@ def test_model_control_knows_what_an_ensemble_needs(fresh: Gateway) -> None:
     assert control(fresh, "chain", "unload", unload_dependents=True) == 200
     for model in ("chain", "first", "double", "last"):
         assert states(fresh)[model] == ("UNAVAILABLE", "unloaded")
-    assert states(fresh)["sleeper_a"][0] == "READY"
+    assert states(fresh)["waiter_a"][0] == "READY"
     until_blocking(lambda: not fresh.processes("gateway-worker"))

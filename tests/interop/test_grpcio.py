@@ -12,6 +12,7 @@ import h2.config
 import h2.connection
 import h2.events
 import numpy as np
+import psutil
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,14 +22,19 @@ from gateway.generated import open_inference_pb2 as pb
 from tests.fakes.gateway_process import Gateway, gateway
 
 SERVICE = "inference.GRPCInferenceService"
-CALLS = 5000
+CALLS, AT_ONCE = 5000, 50
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @pytest.fixture(scope="module", params=["native", "grpcio"])
-def gateway_process(request: pytest.FixtureRequest, repository: Path) -> Generator[Gateway]:
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def gateway_process(engine: str, repository: Path) -> Generator[Gateway]:
     """A gateway with two fronts, its gRPC port served by one engine or the other."""
-    environment = {"GATEWAY_FRONTENDS__GRPC__ENGINE": request.param}
+    environment = {"GATEWAY_FRONTENDS__GRPC__ENGINE": engine}
     with gateway(repository, "--fronts", "2", environment=environment) as running:
         yield running
         assert running.stop() == 0, running.log.read_text()
@@ -92,12 +98,26 @@ def test_reflection_tells_services_and_their_messages(channel: grpc.Channel) -> 
     assert infer.output_type.fields_by_name["raw_output_contents"].number == 6
 
 
-def test_five_thousand_calls_in_a_row_on_one_connection(channel: grpc.Channel) -> None:
+def test_only_a_front_that_was_asked_to_carries_grpcio(gateway_process: Gateway, engine: str) -> None:
+    for front in gateway_process.processes("front"):
+        assert is_mapped(front, "cygrpc") is (engine == "grpcio")
+    assert not is_mapped(psutil.Process(gateway_process.process.pid), "cygrpc")
+    for port in (gateway_process.grpc, gateway_process.http.removeprefix("http://")):
+        with grpc.insecure_channel(port) as channel:
+            assert method(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=30).live
+
+
+def is_mapped(process: psutil.Process, library: str) -> bool:
+    return any(library in mapped.path for mapped in process.memory_maps())
+
+
+def test_five_thousand_calls_on_one_connection(channel: grpc.Channel) -> None:
     infer = method(channel, "ModelInfer")
-    array = np.zeros((1, 4), np.float32)
-    for number in range(CALLS):
-        array[0, 0] = number
-        assert numbers(infer(request("echo_fp32", array), timeout=30))[0] == number
+    for start in range(0, CALLS, AT_ONCE):
+        arrays = [np.full((1, 4), start + number, np.float32) for number in range(AT_ONCE)]
+        waiting = [infer.future(request("echo_fp32", array), timeout=30) for array in arrays]
+        for array, future in zip(arrays, waiting, strict=True):
+            assert (numbers(future.result()) == array.ravel()).all()
 
 
 def test_calls_interleaved_on_one_connection_keep_their_answers(channel: grpc.Channel) -> None:

@@ -216,7 +216,7 @@ def test_a_label_moves_while_the_gateway_runs_and_nothing_is_loaded_anew(
     assert answering() == "1"
     workers = {worker.pid for worker in served.processes("gateway-worker")}
     (folder / "moving" / "config.pbtxt").write_text(labelled("stable=2"))
-    until_blocking(lambda: answering() == "2", 10.0)
+    until_blocking(lambda: answering() == "2")
     shown = served.ask("/v2/models/moving/versions/stable/config")[1]["parameters"]
     assert shown == {"gateway.labels": {"string_value": "stable=2"}}
     assert {worker.pid for worker in served.processes("gateway-worker")} == workers

@@ -12,7 +12,7 @@ from tests.bench.environments import Missing, environment
 from tests.fakes.gateway_process import Gateway, gateway
 
 MODELS = Path("model_repo")
-EXAMPLES = "40"
+EXAMPLES = "15"
 
 
 @pytest.fixture(scope="module")

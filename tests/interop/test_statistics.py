@@ -134,7 +134,7 @@ def test_batches_are_counted_once_and_requests_each(served: Gateway) -> None:
     gate = threading.Barrier(16)
 
     def ask(rows: int) -> None:
-        gate.wait(10)
+        gate.wait(30)
         assert served.infer("batched", body(rows))[0] == 200
 
     assert served.infer("batched", body())[0] == 200  # it is loaded now
@@ -211,8 +211,8 @@ def test_what_a_dead_front_had_told_stays(served: Gateway) -> None:
     assert counts(before)["success"] == ASKS
     for front in served.processes("front"):
         served.kill(front)
-        until_blocking(lambda front=front: not front.is_running(), 5)  # type: ignore[misc]
-        until_blocking(lambda: len(served.processes("front")) == 2 and served.is_healthy(), 10)
+        until_blocking(lambda front=front: not front.is_running())  # type: ignore[misc]
+        until_blocking(lambda: len(served.processes("front")) == 2 and served.is_healthy())
     assert only(served, "mortal") == before
     assert served.infer("mortal", body())[0] == 200
     assert counts(only(served, "mortal"))["success"] == ASKS + 1

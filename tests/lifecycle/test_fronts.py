@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,8 +24,9 @@ from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelKey
 from gateway.lifecycle.fronts import FrontFailed, Fronts, FrontSettings, Reply
 from gateway.workers.messages import Connect, ToWorker
+from gateway.workers.processes import reap_strays
 from tests.fakes.front_process import Told
-from tests.fakes.waiting import until
+from tests.fakes.waiting import soon, until
 
 MODULE = "tests.fakes.front_process"
 KEY = ModelKey("m", 1)
@@ -128,6 +130,8 @@ async def running(count: int = 1, **config: object) -> AsyncGenerator[Running, N
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    gc.collect()  # what earlier tests left to the collector must not be closed while we count
+    reap_strays(())  # a controller in this process has made it the parent of whatever loses its own
     fds = len(os.listdir("/proc/self/fd"))
     asyncio.run(scenario())  # type: ignore[arg-type]
     assert not psutil.Process().children(recursive=True)
@@ -167,7 +171,7 @@ def test_the_world_reaches_fronts_that_are_there_and_those_yet_to_come() -> None
             before = time.perf_counter()
             os.kill(old, signal.SIGKILL)
             await until(lambda: made.is_renewed(0, old) and made.heard.told[0].numbers)
-            assert time.perf_counter() - before < 1.0
+            assert time.perf_counter() - before < soon(1.0)
             assert made.heard.told[0].numbers == [1]
             (version,) = made.heard.told[0].world["m"].versions
             assert 3.0 < version.retry_in_s < 5.0

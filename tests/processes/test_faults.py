@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 from tests.fakes.gateway_process import Gateway, gateway
-from tests.fakes.waiting import survivors, until_blocking
+from tests.fakes.waiting import soon, survivors, until_blocking
 
 CANARY = "c4n4ry-5ecret"
 THREADS = 6
@@ -97,7 +97,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
         assert not any(thread.is_alive() for thread in self._threads), "a request without an outcome"
         assert self.sent == sum(self.outcomes.values())
         assert not self.wrong, self.wrong[:3]
@@ -105,7 +105,7 @@ class Load:
     def wait_for(self, more: int) -> None:
         """Waits until so many more requests were answered well."""
         goal = self.outcomes["200"] + more
-        until_blocking(lambda: self.outcomes["200"] >= goal, 15)
+        until_blocking(lambda: self.outcomes["200"] >= goal)
 
     def _run(self, seed: int) -> None:
         numbers = random.Random(seed)
@@ -113,7 +113,7 @@ class Load:
         while not self._stop.is_set():
             if connection is None:
                 host, port = self.address.hostname, self.address.port
-                connection = http.client.HTTPConnection(str(host), port, timeout=15)
+                connection = http.client.HTTPConnection(str(host), port, timeout=60)
             row = [float(numbers.randrange(1000, 100_000)) for _ in range(4)]
             outcome = self._call(connection, row)
             with self._lock:
@@ -168,7 +168,7 @@ def test_a_killed_worker_costs_its_twin_nothing(served: Gateway) -> None:
         load.wait_for(200)
         victim = max(workers_of(served), key=lambda one: one.cpu_times().user)
         served.kill(victim)
-        served.wait_for_replacement("gateway-worker", victim, 1.0)
+        served.wait_for_replacement("gateway-worker", victim, soon(1.0))
         load.wait_for(500)
     assert set(load.outcomes) <= {"200", "503"}
     assert load.outcomes["200"] >= 0.99 * load.sent
@@ -193,7 +193,7 @@ def test_a_killed_zygote_costs_nothing(served: Gateway) -> None:
     with Load(served.http, "twins") as load:
         load.wait_for(100)
         served.kill(zygote)
-        served.wait_for_replacement("gateway-zygote", zygote, 1.0)
+        served.wait_for_replacement("gateway-zygote", zygote, soon(1.0))
         victim = workers_of(served)[0]
         served.kill(victim)  # forked by the dead zygote, adopted by the controller, replaced by the new one
         load.wait_for(300)
@@ -207,7 +207,7 @@ def test_a_killed_front_costs_only_its_connections(served: Gateway) -> None:
     with Load(served.http, "twins") as load:
         load.wait_for(200)
         served.kill(fronts[0])
-        until_blocking(lambda: len(served.processes("front")) == 2, 1.0)
+        until_blocking(lambda: len(served.processes("front")) == 2, soon(1.0))
         until_blocking(served.is_healthy)
         load.wait_for(300)
         # The new one is attached to the workers that live, and serves as well as the other.
@@ -225,9 +225,9 @@ def test_a_stopped_worker_does_not_stop_the_gateway(served: Gateway) -> None:
     victim = workers_of(served)[0]
     victim.suspend()
     for _ in range(20):
-        statuses = {served.infer(model, body([5.0, 6.0]), 20)[0] for model in ("twins", "single")}
+        statuses = {served.infer(model, body([5.0, 6.0]))[0] for model in ("twins", "single")}
         assert statuses <= {200, 503, 504}
-    until_blocking(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 15)
+    until_blocking(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
     until_blocking(lambda: settled(served))
 
 
@@ -246,7 +246,7 @@ def test_a_model_that_does_not_load_is_refused_with_its_reason_and_others_serve(
 
 
 def test_a_crash_loop_is_quarantined(served: Gateway) -> None:
-    statuses = {served.infer("crashes", body([1.0]), 30)[0] for _ in range(2)}
+    statuses = {served.infer("crashes", body([1.0]))[0] for _ in range(2)}
     assert statuses == {503}
     until_blocking(
         lambda: f"died {CRASH_LIMIT} times" in served.infer("crashes", body([1.0]))[1]["error"], 15
@@ -260,7 +260,7 @@ def test_readiness_agrees_across_protocols(served: Gateway) -> None:
 
     assert served.ask("/v2/health/ready")[0] == 200
     with grpc.insecure_channel(served.grpc) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -273,14 +273,14 @@ def test_a_poison_request_hurts_no_mate_and_a_drain_loses_nothing(repository: Pa
     # One front: with several, only the worker could tell whose batch it died of.
     with gateway(repository, environment=LAB) as running, Load(running.http, "twins") as load:
         load.wait_for(100)
-        status, told, _ = running.infer("twins", body([666.0, 1.0]), 20)
+        status, told, _ = running.infer("twins", body([666.0, 1.0]))
         assert (status, "died twice" in told["error"]) == (500, True)
         load.wait_for(200)
         assert set(load.outcomes) <= {"200", "503"}
         assert load.outcomes["503"] <= THREADS
         family = running.processes()
         assert running.stop() == 0
-        assert not survivors(family, 1.0)
+        assert not survivors(family, soon(1.0))
         assert "Traceback" not in running.log.read_text()
     assert set(load.outcomes) <= {"200", "connection", "503"}
 

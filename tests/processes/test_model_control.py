@@ -50,9 +50,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def served(repository: Path, temporary: Path) -> Generator[Gateway]:
     """A gateway with two fronts that puts its files into a folder of the test's."""
-    temporary = tmp_path_factory.mktemp("temporary")
     flags = ("--insecure-dev", "--fronts", "2")
     with gateway(repository, *flags, environment={"TMPDIR": str(temporary)}) as running:
         yield running
@@ -125,12 +129,12 @@ def test_an_unload_survives_a_change_of_the_repository_and_the_death_of_a_front(
     assert call(served, "echo/load") == (200, "")
     assert call(served, "echo/unload") == (200, "")
     identity(repository / "echo" / "3")
-    until_blocking(lambda: ("echo", "3") in index(served), 10)
+    until_blocking(lambda: ("echo", "3") in index(served))
     victim = served.processes("front")[0]
     served.kill(victim)
     # The other front is no replacement: only a second one beside it is.
-    until_blocking(lambda: len({one.pid for one in served.processes("front")} - {victim.pid}) == 2, 10)
-    until_blocking(served.is_healthy, 10)
+    until_blocking(lambda: len({one.pid for one in served.processes("front")} - {victim.pid}) == 2)
+    until_blocking(served.is_healthy)
     assert answers(served, "/v2/models/echo/ready") == {404}
     assert call(served, "echo/load") == (200, "")
     assert {index(served)["echo", version] for version in "123"} == {("READY", "")}
@@ -341,6 +345,30 @@ def test_a_large_file_travels_beside_the_packet(served: Gateway) -> None:
     status, text = call(served, "large/load", config="{}", **{"file:1/model.onnx": content})
     assert (status, text) == (200, "")
     assert call(served, "large/unload") == (200, "")
+
+
+def test_what_a_killed_gateway_leaves_the_next_one_removes_and_nobody_else_s(
+    served: Gateway, repository: Path, temporary: Path
+) -> None:
+    """Three gateways that put their files into one folder: one lives, one is killed, one starts."""
+    files = {"file:1/model.onnx": base64.b64encode(doubling()).decode()}
+    alone = ("--insecure-dev",)
+    environment = {"TMPDIR": str(temporary)}
+    assert call(served, "sent/load", config="{}", **files) == (200, "")
+    (kept,) = temporary.iterdir()
+    with gateway(repository, *alone, environment=environment) as killed:
+        assert call(killed, "sent/load", config="{}", **files) == (200, "")
+        (left,) = set(temporary.iterdir()) - {kept}
+        assert left.stat().st_mode & 0o777 == 0o700
+        killed.process.kill()
+        killed.process.wait()
+    assert set(temporary.iterdir()) == {kept, left}
+    with gateway(repository, *alone, environment=environment) as next_one:
+        until_blocking(lambda: "left by 1 gateways" in next_one.log.read_text())
+        assert set(temporary.iterdir()) == {kept}
+        assert next_one.stop() == 0
+    assert result(served, "sent") == [2.0, 4.0]
+    assert call(served, "sent/unload") == (200, "")
 
 
 def test_without_insecure_dev_nobody_controls_models(repository: Path) -> None:

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from tests.fakes.gateway_process import gateway
+from tests.fakes.waiting import soon
 
 MODELS = Path("model_repo")
 FEATURES = {"inputs": [{"name": "features", "shape": [1, 30], "datatype": "FP32", "data": [0.5] * 30}]}
-# Half a second where nothing else runs.
-FIRST_ANSWER_S = 5.0
+# Half a second where what it needs is in the file cache.
+FIRST_ANSWER_S = 1.5
 
 
 def test_a_gateway_answers_soon_and_has_loaded_what_was_called_and_no_more() -> None:
@@ -21,6 +22,6 @@ def test_a_gateway_answers_soon_and_has_loaded_what_was_called_and_no_more() -> 
         assert served.ask("/v2/models/digits/ready")[0] == 200
         assert not served.processes("gateway-worker"), "to be asked whether it is ready loads no model"
         assert served.infer("fraud", FEATURES)[0] == 200
-        assert time.perf_counter() - began < FIRST_ANSWER_S
+        assert time.perf_counter() - began < soon(FIRST_ANSWER_S)
         assert len(served.processes("gateway-worker")) == 1
         assert served.stop() == 0

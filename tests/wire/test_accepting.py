@@ -112,7 +112,7 @@ async def run_out(failures: list[int], *, refused: int) -> None:
     await until(lambda: not acceptor.is_accepting)
     assert acceptor.refused == refused
     if refused:
-        first.settimeout(1)
+        first.settimeout(30)
         assert first.recv(1) == b""
     acceptor.resume()
     clients.connect()

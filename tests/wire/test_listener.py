@@ -34,7 +34,7 @@ FILES = Path(__file__).parent / "certificates"
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario, 30))
+        runner.run(asyncio.wait_for(scenario, 60))
 
 
 class Client:
@@ -46,7 +46,7 @@ class Client:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def until_closed(self, timeout_s: float = 2.0) -> bytes:
+    async def until_closed(self, timeout_s: float = 30.0) -> bytes:
         """All that comes until the server closes; a reset counts as that."""
         data = b""
         with contextlib.suppress(ConnectionError):
@@ -56,12 +56,12 @@ class Client:
         return data
 
     async def receive(self, size: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.reader.readexactly(size)
 
     async def answer(self) -> bytes:
         """One answer with a content-length."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
             size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             return head + await self.reader.readexactly(size)
@@ -517,7 +517,7 @@ class TestDrain:
                 exchanges = {call[1]: call[0] for call in service.late.calls}
                 exchanges[b""].start(200, TEXT)
                 await asyncio.sleep(0.02)
-                drain = asyncio.ensure_future(served.listener.drain(5.0))
+                drain = asyncio.ensure_future(served.listener.drain(30.0))
                 assert await idle.until_closed() == b""
                 with pytest.raises(OSError, match="refused"):
                     await served.connect()
@@ -545,7 +545,7 @@ class TestDrain:
                 for number, client in enumerate(clients):
                     client.send(post("/late", b"%d" % number))
                 await until(lambda: len(service.late.calls) == 50)
-                drain = asyncio.ensure_future(served.listener.drain(5.0))
+                drain = asyncio.ensure_future(served.listener.drain(30.0))
                 await asyncio.sleep(0)
                 for exchange, body, _ in service.late.calls:
                     exchange.respond(200, TEXT, body)
@@ -560,7 +560,7 @@ class TestDrain:
         async def scenario() -> None:
             async with serving() as served:
                 client = await served.connect()
-                drain = asyncio.ensure_future(served.listener.drain(5.0))
+                drain = asyncio.ensure_future(served.listener.drain(30.0))
                 await asyncio.sleep(0.05)
                 client.send(post("/", b"in time"))
                 (answer,) = parse_answers(await client.until_closed())

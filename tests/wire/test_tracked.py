@@ -47,7 +47,7 @@ class Http2Client:
 
     async def turn(self) -> bool:
         """Takes what comes next; False at the end of the connection."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             data = await self._client.reader.read(1 << 16)
         if data:
             self.events += self._h2.receive_data(data)

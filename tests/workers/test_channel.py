@@ -56,7 +56,7 @@ class Liar:
 
     def __init__(self, spec: ModelSpec = SPEC) -> None:
         ours, self.sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(5)
+        self.sock.settimeout(30)
         self.arena = Arena(64 * MIB)
         self.loop = PollLoop()
         self.answers = Answers()

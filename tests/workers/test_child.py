@@ -225,7 +225,7 @@ def test_a_hostile_front_loses_its_own_channel_only(
 ) -> None:
     front = ready(worker, tmp_path)
     hostile = worker.connect(GENERATION)
-    hostile.settimeout(5)
+    hostile.settimeout(30)
     hostile.send(frame)
     assert hostile.recv(100) == b""
     assert front.run(rows(1))
@@ -235,7 +235,7 @@ def test_a_hostile_front_loses_its_own_channel_only(
 
 def test_a_channel_before_a_model_is_refused(worker: ForkedWorker) -> None:
     early = worker.connect(GENERATION)
-    early.settimeout(5)
+    early.settimeout(30)
     assert early.recv(100) == b""
     early.close()
 

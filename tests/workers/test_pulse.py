@@ -23,14 +23,14 @@ def test_it_beats_from_when_it_is_told_and_not_after_the_end(monkeypatch: pytest
         with pytest.raises(TimeoutError):
             ours.recv(1000)
         beating.beat()
-        ours.settimeout(5)
+        ours.settimeout(30)
         assert msgspec.msgpack.decode(ours.recv(1000), type=Beat) == Beat(0.0, 0)
         beating.busy_since, beating.executed = 100.0, 3
         while (beat := msgspec.msgpack.decode(ours.recv(1000), type=Beat)).executed == 0:
             pass
         assert beat == Beat(7.5, 3)
         beating.stop()
-        beating._thread.join(5)
+        beating._thread.join(30)
         assert not beating._thread.is_alive()
 
 

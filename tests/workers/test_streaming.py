@@ -87,7 +87,7 @@ def test_a_model_waits_for_a_slow_reader(channel: FakeChannel) -> None:
     assert thread.is_alive()
     assert len(channel.sent) == 2
     channel.say((HALF, False))
-    thread.join(5)
+    thread.join(30)
     assert len(channel.sent) == 3
 
 
@@ -153,7 +153,7 @@ def test_other_threads_answer_until_they_finish(channel: FakeChannel) -> None:
     threading.Timer(0.1, lambda: channel.say((4 * HALF, False))).start()
     stream.wait_until_finished()
     stream.close()
-    thread.join(5)
+    thread.join(30)
     assert [results for results, _ in channel.sent] == [[0], [1], [2], [3]]
 
 

@@ -20,7 +20,7 @@ from gateway.core.model import ModelSpec
 from gateway.workers import zygote
 from gateway.workers.forking import Exited, Fork, Forked, FromZygote, Preload, Prepared
 from gateway.workers.messages import Load, Loaded
-from tests.fakes.waiting import is_alive, survivors
+from tests.fakes.waiting import GENEROUS_S, is_alive, soon, survivors
 
 FAKE = "tests.fakes.worker_child:main"
 
@@ -37,7 +37,7 @@ class Peer:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [theirs.fileno()]))
         self.control.sendmsg([msgspec.msgpack.encode(Fork(ticket))], [rights])
         theirs.close()
-        ours.settimeout(5)
+        ours.settimeout(GENEROUS_S)
         return ours
 
     def receive(self) -> tuple[FromZygote, int | None]:
@@ -49,7 +49,7 @@ class Peer:
 @contextmanager
 def running(*modules: str, entry: str = FAKE) -> Generator[Peer, None, None]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(10)
+    ours.settimeout(GENEROUS_S)
     arguments = [sys.executable, "-m", "gateway.workers.zygote", str(theirs.fileno()), str(os.getpid())]
     with ours, subprocess.Popen(arguments, pass_fds=(theirs.fileno(),), stderr=subprocess.PIPE) as process:
         theirs.close()
@@ -57,7 +57,7 @@ def running(*modules: str, entry: str = FAKE) -> Generator[Peer, None, None]:
         try:
             yield Peer(ours, process)
             ours.close()
-            process.wait(5)
+            process.wait(30)
         finally:
             process.kill()
 
@@ -94,7 +94,7 @@ def test_a_module_that_starts_a_thread_is_refused() -> None:
     with running("tests.fakes.threaded_module") as peer:
         assert peer.process.stderr is not None
         assert b"started 1 threads" in peer.process.stderr.read()
-        assert peer.process.wait(5) == 1
+        assert peer.process.wait(30) == 1
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -127,7 +127,7 @@ def test_a_terminated_zygote_leaves_its_workers_serving() -> None:
         assert pidfd is not None
         os.close(pidfd)
         peer.process.terminate()
-        assert peer.process.wait(5) == 0
+        assert peer.process.wait(30) == 0
         worker = psutil.Process(forked.pid)
         assert is_alive(worker)
         control.close()
@@ -154,7 +154,7 @@ def test_an_orphan_zygote_does_not_start() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         arguments = [sys.executable, "-m", "gateway.workers.zygote", str(theirs.fileno()), "1"]
-        assert subprocess.run(arguments, pass_fds=(theirs.fileno(),), timeout=10, check=False).returncode == 1
+        assert subprocess.run(arguments, pass_fds=(theirs.fileno(),), timeout=60, check=False).returncode == 1
 
 
 def test_entries_are_resolved_by_name() -> None:
@@ -174,6 +174,6 @@ def test_forks_come_quickly() -> None:
             assert isinstance(forked, Forked)
             assert pidfd is not None
             os.close(pidfd)
-        assert time.perf_counter() - before < 2.0
+        assert time.perf_counter() - before < soon(2.0)
         for control in controls:
             control.close()

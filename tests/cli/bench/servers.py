@@ -68,7 +68,7 @@ class RestServer:
         self._loop.close()
 
     def _call(self, work: Coroutine[object, object, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

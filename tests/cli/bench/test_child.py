@@ -27,7 +27,7 @@ def test_what_it_cannot_do_is_told_to_the_parent() -> None:
         process = _spawn(theirs)
         send(mine, Job(Plan(model="m", concurrency=1), 0, int(socket.AF_INET), list(address), CALL))
         message = msgspec.msgpack.decode(receive(mine), type=ToParent)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     assert message == Failed("cannot connect: Connection refused")
 
 
@@ -36,7 +36,7 @@ def test_it_ends_when_its_parent_has_gone() -> None:
     with theirs:
         process = _spawn(theirs)
     mine.close()
-    assert process.wait(10) == 1
+    assert process.wait(30) == 1
 
 
 def test_a_core_that_does_not_exist_is_told() -> None:

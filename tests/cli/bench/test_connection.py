@@ -65,7 +65,7 @@ class Rig:
         self.turn(lambda: self.owner.events)
         assert self.owner.events == ["opened"]
         peer, _ = self.listener.accept()
-        peer.settimeout(5)
+        peer.settimeout(30)
         return peer
 
 

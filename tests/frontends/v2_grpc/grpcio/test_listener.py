@@ -35,7 +35,7 @@ SERVER = TlsSettings(certificate=FILES / "server.pem", key=FILES / "server.key")
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario, 30))
+        runner.run(asyncio.wait_for(scenario, 60))
 
 
 def echo(exchange: Exchange, body: Any) -> None:
@@ -108,7 +108,7 @@ def status(path: str, message: bytes) -> Callable[[grpc.Channel], grpc.StatusCod
 
     def call(channel: grpc.Channel) -> grpc.StatusCode:
         try:
-            channel.unary_unary(path)(message, timeout=5)
+            channel.unary_unary(path)(message, timeout=30)
         except grpc.RpcError as error:
             return error.code()  # type: ignore[no-any-return,attr-defined]
         return grpc.StatusCode.OK
@@ -202,7 +202,7 @@ def test_a_client_that_cancels_is_told_to_the_endpoint() -> None:
 
             def call(channel: grpc.Channel) -> None:
                 future = channel.unary_unary("/a/Late").future(b"", timeout=10)
-                cancel.wait(10)
+                cancel.wait(30)
                 future.cancel()
 
             async with asyncio.TaskGroup() as group:
@@ -234,7 +234,7 @@ def test_a_drain_lets_calls_finish_and_takes_no_new_ones() -> None:
             await until(lambda: len(served.late.calls) == 1)
             drain = group.create_task(served.listener.drain(10))
             # grpc closes its socket in a thread of its own: a call may still slip in before that.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await served.ask(status("/a/Echo", b"")) is not grpc.StatusCode.UNAVAILABLE:
                     pass
             exchange, body, _ = served.late.calls[0]
