@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from onnx import TensorProto
+
+from tests.fakes.ensembles import add_ensemble, config_of
 from tests.fakes.onnx_files import identity
-from tests.fakes.python_files import COUNTER, COUNTER_CONFIG, DOUBLER_CONFIG, OWN, add_model
+from tests.fakes.python_files import ASYNCHRONOUS, COUNTER, COUNTER_CONFIG, DOUBLER_CONFIG, OWN, add_model
 
 # What HOW says is done with X; NOTE is what there is to tell of it. All that is called doubles, but for the
 # counter, which counts to X, and the echoes.
 CALLER = """
     import asyncio
+    import os
+    import pathlib
     import threading
     import time
     import numpy as np
@@ -40,6 +45,7 @@ CALLER = """
 
     class TritonPythonModel:
         def initialize(self, args):
+            self.folder = pathlib.Path(args["model_repository"], args["model_version"])
             try:
                 call("own", np.zeros((1, 1), np.float32)).exec()
             except pb_utils.TritonModelException as error:
@@ -122,9 +128,6 @@ CALLER = """
         async def in_a_circle(self, x):
             return value(call("ping", x.reshape(-1)).exec())
 
-        async def through_an_ensemble(self, x):
-            return value(call("round", x.reshape(-1)).exec())
-
         async def counted(self, x):
             every = list(count_to(int(x[0, 0])).exec(decoupled=True))
             self.note = " ".join(one.error().message() for one in every if one.has_error())
@@ -166,6 +169,7 @@ CALLER = """
             return x
 
         async def slow(self, x):
+            (self.folder / "calling").write_text(str(os.getpid()))
             return value(call("sleeper", x).exec())
 
         async def slow_later(self, x):
@@ -214,19 +218,26 @@ PASSING_ON_CONFIG = """
     output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
     parameters { key: "to" value { string_value: "%s" } }
 """
-# Y is X of so many seconds later.
+# Y is X, so many seconds later; a file beside model.py tells which process has begun to sleep.
 SLEEPER = """
+    import os
     import time
     from gateway.model import Model
 
     class Sleeper(Model):
+        def load(self, context):
+            self.asleep = context.folder / "asleep"
+
         def infer(self, inputs):
+            self.asleep.write_text(str(os.getpid()))
             time.sleep(float(inputs["X"].max()))
             return {"Y": inputs["X"]}
 """
 # In this house's class: counts to N by the counter, doubles each number by another model.
 OWN_CALLER = """
     import asyncio
+    import os
+    import pathlib
     import numpy as np
     from gateway.model import CallFailed, Model, Reason
 
@@ -267,11 +278,7 @@ def add_passing_on(root: Path, name: str, to: str) -> None:
 
 
 def add_callers(root: Path) -> None:
-    """The models that call, in the repository `root`, and all that they call but the ensemble."""
-    from onnx import TensorProto
-
-    from tests.fakes.python_files import ASYNCHRONOUS
-
+    """The models that call, in the repository `root`, and all that they call."""
     add_model(root, "caller", CALLER, CALLER_CONFIG)
     add_model(root, "own_caller", OWN_CALLER, OWN_CALLER_CONFIG)
     add_model(root, "own", OWN, AT_ONCE)
@@ -280,7 +287,8 @@ def add_callers(root: Path) -> None:
     add_model(root, "sleeper", SLEEPER, AT_ONCE)
     add_passing_on(root, "ping", "pong")
     add_passing_on(root, "pong", "ping")
-    for depth in range(10):
-        add_passing_on(root, f"deep_{depth}", f"deep_{depth + 1}")
+    add_passing_on(root, "into_round", "round")
+    step = ("into_round", {"X": "X"}, {"Y": "Y"})
+    add_ensemble(root, "round", config_of((step,), ("X TYPE_FP32 [ -1 ]",), ("Y TYPE_FP32 [ -1 ]",)))
     identity(root / "echo" / "1")
     identity(root / "echo_text" / "1", TensorProto.STRING)
