@@ -25,7 +25,8 @@ number of times, each yield one answer, and sees one request at a time:
 Callers read it by generate_stream or gRPC's ModelStreamInfer. It waits at its `yield` while its reader is
 slow, and gets GeneratorExit there when the reader has gone; what it raises ends the stream as an error.
 
-While it answers, a model may call others of the same repository through `context.gateway`:
+While it answers, a model may call others of the same repository through the `context.gateway` that `load`
+was given:
 
         def infer(self, inputs: dict[str, Array]) -> dict[str, Array]:
             return self.gateway.infer("doubler", {"X": inputs["X"] + 1})
@@ -77,7 +78,8 @@ class Gateway(Protocol):
     A call is a request like any other: it wakes its model, shares batches with others and counts. It has
     at most the time that the request being answered has left, and is given up with that. The model must
     be another one than those that wait for this answer. `inputs` need every input, BYTES as arrays of
-    bytes or str; `version` may be a label, `outputs` empty asks for all; answers are the caller's to change.
+    bytes or str, and none may be BF16; `version` may be a label, `outputs` empty asks for all; answers are
+    the caller's to change.
     """
 
     def infer(

@@ -6,6 +6,7 @@ the time that the batch it comes from has left, and its priority, and it is give
 for that batch any more. A version that waits for the answer cannot give it: with one instance it would
 wait for itself. So each request carries the chain of versions that wait for it, and a call of one of
 them is refused at once, whether another instance is free or not: what works must not hang on load.
+Two models that call each other in different requests may still meet; then the deadline ends it.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Calls:
             asked.id,
             tuple([RequestedOutput(name) for name in asked.outputs]),
             asked.parameters,
-            max(member.deadline for member in members),
+            max(_time_left(member) for member in members),
             "call",
             lease,
             min((priority for member in members if (priority := member.request.priority)), default=0),
@@ -178,6 +179,11 @@ class Calls:
         del self._batches[batch.number]
         for running in tuple(batch.calls.values()):
             running.give_up(_NOBODY)
+
+
+def _time_left(member: Pending) -> float:
+    """Until when whoever waits for `member` does: a stream's deadline is that of its next answer alone."""
+    return member.limit if isinstance(member, PendingStream) else member.deadline
 
 
 def _version(version: int | str) -> int | str:

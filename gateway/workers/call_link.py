@@ -22,14 +22,13 @@ from gateway.runtimes.calls import MAX_CALLS
 from gateway.workers import call_frames, frames
 from gateway.workers.arena import Arena
 from gateway.workers.call_frames import Answered, Asked, Ended, FrameTooLarge, Piece, Refused
-from gateway.workers.call_memory import LentMemory
+from gateway.workers.call_memory import MAX_MAPPED, LentMemory
 from gateway.workers.channel import ReplyLease
 from gateway.workers.frames import MAX_FRAME_BYTES, Header, Kind, ProtocolViolation, Region
 from gateway.workers.segments import ForeignSegments
 from gateway.workers.transport import Loop, Outbox, configure, receive_with_descriptors
 
 _FRAMES_PER_WAKE = 16
-_MAX_SEGMENTS = 256
 _MAX_SEGMENT_BYTES = 4 << 30
 _MAX_TEXT = 2000
 
@@ -71,7 +70,7 @@ class CallLink:
         self._on_broken = on_broken
         self._outbox = Outbox(sock, loop, generation, self._hear_again)
         self._view = memoryview(b"")
-        self._theirs = ForeignSegments(_MAX_SEGMENTS, _MAX_SEGMENT_BYTES)
+        self._theirs = ForeignSegments(MAX_MAPPED, _MAX_SEGMENT_BYTES)
         self._borrowed: set[int] = set()  # their segments that inputs of ours still lie in
         self._memory = LentMemory(arena, generation, self._outbox.send)
         self._open: set[int] = set()

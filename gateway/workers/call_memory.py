@@ -9,6 +9,11 @@ from gateway.workers.arena import Arena, ArenaLease, Segment
 from gateway.workers.call_frames import Piece, Place
 from gateway.workers.frames import Kind, ProtocolViolation
 
+# Segments that may lie with the other end at a time; with those that are free again it keeps fewer mapped
+# than MAX_MAPPED, which a front takes from a worker.
+MAX_LENT = 512
+MAX_MAPPED = 1024
+
 Send = Callable[[bytes, int | None], None]
 
 
@@ -25,6 +30,8 @@ class LentMemory:
 
     def place(self, pieces: Sequence[Piece], inline: Sequence[bool]) -> list[Place | None] | None:
         """Copies what is not to travel inline and says where it lies; None, nothing lent, without room."""
+        if len(self._lent) + inline.count(False) > MAX_LENT:
+            return None
         places: list[Place | None] = []
         for piece, fits in zip(pieces, inline, strict=True):
             room = None if fits else self._arena.allocate(len(piece.data))

@@ -269,6 +269,40 @@ OWN_CALLER_CONFIG = """
     input { name: "N" data_type: TYPE_INT32 dims: [ 1 ] }
     output { name: "I" data_type: TYPE_INT32 dims: [ 1 ] }
 """
+# For Triton, decoupled: passes on what the counter answers, each doubled, by a thread that goes on when
+# `execute` has returned.
+RELAY = """
+    import threading
+    import numpy as np
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            for request in requests:
+                n = pb_utils.get_input_tensor_by_name(request, "N").as_numpy()
+                arguments = (n, request.get_response_sender())
+                threading.Thread(target=self.relay, args=arguments, daemon=True).start()
+            return None
+
+        def relay(self, n, sender):
+            zero = np.zeros(1, np.int32)
+            counts = {"N": n, "FAIL_AT": zero - 1, "REST_MS": zero, "SIZE": zero}
+            tensors = [pb_utils.Tensor(name, one) for name, one in counts.items()]
+            request = pb_utils.InferenceRequest(
+                model_name="counter", requested_output_names=["I"], inputs=tensors
+            )
+            for response in request.exec(decoupled=True):
+                i = pb_utils.get_output_tensor_by_name(response, "I").as_numpy()
+                x = pb_utils.Tensor("X", i.astype(np.float32).reshape(1, 1))
+                doubled = pb_utils.InferenceRequest(
+                    model_name="later", requested_output_names=["Y"], inputs=[x]
+                ).exec()
+                y = pb_utils.get_output_tensor_by_name(doubled, "Y").as_numpy()
+                answer = pb_utils.Tensor("I", y.reshape(1).astype(np.int32))
+                sender.send(pb_utils.InferenceResponse([answer]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+RELAY_CONFIG = f"model_transaction_policy {{ decoupled: true }}\n{OWN_CALLER_CONFIG}"
 AT_ONCE = DOUBLER_CONFIG.replace("max_queue_delay_microseconds: 50000", "")
 
 
@@ -281,6 +315,7 @@ def add_callers(root: Path) -> None:
     """The models that call, in the repository `root`, and all that they call."""
     add_model(root, "caller", CALLER, CALLER_CONFIG)
     add_model(root, "own_caller", OWN_CALLER, OWN_CALLER_CONFIG)
+    add_model(root, "relay", RELAY, RELAY_CONFIG)
     add_model(root, "own", OWN, AT_ONCE)
     add_model(root, "later", ASYNCHRONOUS, AT_ONCE)
     add_model(root, "counter", COUNTER, COUNTER_CONFIG)

@@ -161,20 +161,23 @@ def test_through_grpc(running: Gateway) -> None:
     assert np.frombuffer(answer.raw_output_contents[0], "<f4").tolist() == [4, 8]
 
 
-def test_a_class_of_ours_calls_others_and_streams_on(running: Gateway) -> None:
-    message = pb.ModelInferRequest(model_name="own_caller")
+@pytest.mark.parametrize(
+    ("model", "count", "answers"),
+    [("own_caller", 4, [0, 4, 8, 12, 0, -404]), ("relay", 300, [2 * index for index in range(300)])],
+)
+def test_models_that_stream_call_others(running: Gateway, model: str, count: int, answers: list[int]) -> None:
+    message = pb.ModelInferRequest(model_name=model)
     message.inputs.add(name="N", datatype="INT32", shape=[1])
-    message.raw_input_contents.append(np.array([4], "<i4").tobytes())
+    message.raw_input_contents.append(np.array([count], "<i4").tobytes())
     with grpc.insecure_channel(running.grpc) as channel:
         call = channel.stream_stream(
             "/inference.GRPCInferenceService/ModelStreamInfer",
             pb.ModelInferRequest.SerializeToString,
             pb.ModelStreamInferResponse.FromString,
         )
-        answers = list(call(iter([message]), timeout=10))
-    assert [one.error_message for one in answers if one.error_message] == []
-    found = [int(np.frombuffer(one.infer_response.raw_output_contents[0], "<i4")[0]) for one in answers]
-    assert found == [0, 4, 8, 12, 0, -404]
+        got = list(call(iter([message]), timeout=20))
+    assert [one.error_message for one in got if one.error_message] == []
+    assert [int(np.frombuffer(one.infer_response.raw_output_contents[0], "<i4")[0]) for one in got] == answers
 
 
 # ---- trouble -------------------------------------------------------------------------------------

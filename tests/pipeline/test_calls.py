@@ -22,7 +22,7 @@ from gateway.workers.call_frames import Asked
 from gateway.workers.frames import STREAM_WINDOW_BYTES
 from tests.fakes.links import FakeLink
 from tests.fakes.loop import FakeClock
-from tests.fakes.specs import CountedLease
+from tests.fakes.specs import CountedLease, KeptStream
 
 X = (Tensor("X", DType.INT8, (2,), b"ab"),)
 
@@ -138,6 +138,15 @@ def test_without_a_timeout_or_a_priority_there_is_none(world: World) -> None:
     world.call(version="stable")
     request = world.request
     assert (request.version, request.timeout_at, request.priority) == ("stable", inf, 0)
+
+
+@pytest.mark.parametrize("limit", [1500.0, inf])
+def test_a_stream_waits_for_its_calls_as_long_as_its_reader_does(world: World, limit: float) -> None:
+    """Its deadline is that of the next answer, and moves with each."""
+    request = outer(deadline=limit)
+    world.slot.batches[5] = [PendingStream(request, KeptStream(), lambda *_: None, 1000.0, 30.0)]
+    world.call(several=True)
+    assert world.request.deadline == limit
 
 
 def test_an_answer_goes_back_and_its_memory_too(world: World) -> None:

@@ -6,7 +6,7 @@ from gateway.core.dtypes import DType
 from gateway.workers import frames
 from gateway.workers.arena import Arena
 from gateway.workers.call_frames import Piece
-from gateway.workers.call_memory import LentMemory
+from gateway.workers.call_memory import MAX_LENT, LentMemory
 from gateway.workers.frames import Kind, ProtocolViolation
 
 SIZE = 256 << 10
@@ -52,6 +52,18 @@ def test_without_room_nothing_is_lent() -> None:
     assert places is not None
     ends.memory.take_back([None, *places])
     assert ends.arena.statistics().total_bytes == 0
+
+
+def test_no_more_segments_are_lent_than_the_other_end_maps() -> None:
+    ends = Ends(2 * MAX_LENT * SIZE)
+    most = ends.memory.place([PIECE._replace(data=b"x")] * MAX_LENT, [False] * MAX_LENT)
+    assert most is not None
+    assert ends.memory.place([PIECE], [True]) == [None]
+    assert ends.memory.place([PIECE], [False]) is None
+    ends.memory.take_back(most[:1])
+    assert ends.memory.place([PIECE], [False]) is not None
+    ends.memory.close()
+    ends.arena.close()
 
 
 def test_the_end_of_the_channel_gives_everything_back() -> None:
