@@ -243,8 +243,8 @@ class CallChannel:
     def give_up(self, call: ChannelCall) -> None:
         """Tells the front that nobody waits for more answers to `call`."""
         with self._lock:
-            if self._open.pop(call.number, None) is not None:
-                call.end(_ENDED)
+            if call.number in self._open:
+                self._end(call, _ENDED)
                 self._send(frames.pack_stream(Kind.CANCEL, self._generation, call.number))
 
     def _drain(self) -> None:
@@ -298,17 +298,18 @@ class CallChannel:
                     }
                     call.answers.append((answer, frames.part_cost(sum(one.size for one in regions))))
                     if is_last:
-                        del self._open[header.batch]
-                        call.end(None)
+                        self._end(call, None)
                     call.wake()
                 case Ended():
-                    del self._open[header.batch]
-                    call.end(None)
+                    self._end(call, None)
                 case Refused(reason, text):
-                    del self._open[header.batch]
-                    call.end(CallFailed(reason, text))
+                    self._end(call, CallFailed(reason, text))
         for segment in {one.segment for one in regions if one.segment}:
             self._send(frames.pack_control(Kind.RELEASE, self._generation, segment))
+
+    def _end(self, call: ChannelCall, failure: CallFailed | None) -> None:
+        if self._open.pop(call.number, None) is not None:  # else dropped by a collection just now
+            call.end(failure)
 
     def _bytes_of(self, region: Region) -> memoryview:
         if region.segment:
@@ -318,9 +319,9 @@ class CallChannel:
     def _lose(self) -> None:
         """With the lock held: the front is gone, or broke the protocol."""
         self._is_lost = True
-        for call in self._open.values():
+        lost, self._open = self._open, {}
+        for call in lost.values():
             call.end(_LOST)
-        self._open.clear()
         self._heard.notify_all()
 
 

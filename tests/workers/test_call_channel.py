@@ -167,6 +167,14 @@ def test_a_front_that_goes_or_lies_fails_every_call(ends: WorkerEnds, lie: bytes
         ends.desk.ask(Question("m", {})).wait()
 
 
+def test_a_malformed_answer_fails_the_call_it_was_for(ends: WorkerEnds) -> None:
+    call = ends.desk.ask(Question("m", {}))
+    ends.turn()
+    ends.link.answer(1, (Tensor("T", DType.BYTES, (1,), b"\5\0\0\0"),), is_last=True)
+    with pytest.raises(CallFailed, match="has gone"):
+        call.wait()
+
+
 # ---- who waits -----------------------------------------------------------------------------------
 
 
