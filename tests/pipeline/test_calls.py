@@ -221,7 +221,7 @@ def test_calls_are_given_up_when_nobody_waits_any_more(world: World) -> None:
     assert len(world.replies.told) == 2
 
 
-def test_a_thousand_calls_one_after_the_other_are_one_batch(world: World) -> None:
+def test_thousands_of_calls_in_turn_are_one_batch(world: World) -> None:
     (member,) = world.run(outer())
     for number in range(5000):
         world.call(number)
