@@ -43,6 +43,7 @@ from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.frontends.service import Protocols
 from gateway.pipeline.asking import Asks
+from gateway.pipeline.calls import Calls
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
 from gateway.pipeline.instances import Instances
@@ -58,6 +59,7 @@ from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
 from gateway.workers.arena import Arena
+from gateway.workers.call_link import CallLink
 from gateway.workers.channel import WorkerLink
 from gateway.workers.links import Link
 from gateway.workers.loading import load_model
@@ -199,9 +201,22 @@ class Front:
                 log.error("%s cannot run in the front, its worker runs it: %s", message.key, error)
             else:
                 return StandbyLink(model, message.worker, queue, monotonic_ns, sock, self._loop)
-        return WorkerLink(
+        link = WorkerLink(
             sock, message.worker, message.generation, queue.spec, self._arena, self._loop, queue
         )
+        if queue.spec.backend == "python":
+            self._open_calls(message, link, queue)
+        return link
+
+    def _open_calls(self, message: Attach, link: WorkerLink, queue: ModelQueue) -> None:
+        """Lets a model in Python call others."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        end = CallLink(ours, message.generation, self._arena, self._loop, link.lose)
+        end.listen(
+            Calls(message.worker, queue.slots, end, self._pipeline, self._catalogue.route, monotonic_s)
+        )
+        with theirs:
+            link.open_calls(end, theirs.fileno())
 
     def _tell(self, message: FromFront) -> None:
         self._channel.send(message)

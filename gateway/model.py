@@ -24,26 +24,103 @@ number of times, each yield one answer, and sees one request at a time:
 
 Callers read it by generate_stream or gRPC's ModelStreamInfer. It waits at its `yield` while its reader is
 slow, and gets GeneratorExit there when the reader has gone; what it raises ends the stream as an error.
+
+While it answers, a model may call others of the same repository through the `context.gateway` that `load`
+was given:
+
+        def infer(self, inputs: dict[str, Array]) -> dict[str, Array]:
+            return self.gateway.infer("doubler", {"X": inputs["X"] + 1})
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from gateway.core.dtypes import DType
-from gateway.core.errors import InvalidInput
+from gateway.core.errors import InvalidInput, Reason
 from gateway.core.tensor import TensorSpec
 
-__all__ = ["Array", "Context", "DType", "InvalidInput", "Model", "TensorSpec"]
+__all__ = [
+    "Array",
+    "CallFailed",
+    "Context",
+    "DType",
+    "Gateway",
+    "InvalidInput",
+    "Model",
+    "Outputs",
+    "Reason",
+    "TensorSpec",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Outputs = dict[str, Array]
+
+
+class CallFailed(Exception):
+    """A model that was called gave no answer; where it is not caught the caller's own request fails so."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.text = text
+
+
+class Gateway(Protocol):
+    """The other models, to be called only while a request is answered; from any thread.
+
+    A call is a request like any other: it wakes its model, shares batches with others and counts. It has
+    at most the time that the request being answered has left, and is given up with that. The model must
+    be another one than those that wait for this answer. `inputs` need every input, BYTES as arrays of
+    bytes or str, and none may be BF16; `version` may be a label, `outputs` empty asks for all; answers are
+    the caller's to change.
+    """
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str = 0,
+        outputs: Sequence[str] = (),
+    ) -> Outputs:
+        """The answer of a model, which is waited for; raises CallFailed."""
+
+    def infer_async(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str = 0,
+        outputs: Sequence[str] = (),
+    ) -> Awaitable[Outputs]:
+        """The same, under way at once, to be awaited on the running event loop; raises CallFailed there."""
+
+    def stream(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str = 0,
+        outputs: Sequence[str] = (),
+    ) -> Generator[Outputs]:
+        """All answers of a model that may give any number; raises CallFailed while it is read."""
+
+    def stream_async(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str = 0,
+        outputs: Sequence[str] = (),
+    ) -> AsyncGenerator[Outputs]:
+        """The same on the running event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +138,7 @@ class Context:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
+    gateway: Gateway
 
 
 class Model(ABC):

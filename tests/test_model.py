@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from gateway.model import Array, Context, Model
+from gateway.runtimes.calls import Desk
+from gateway.runtimes.python_gateway import DeskGateway
 
 
 class Doubler(Model):
@@ -15,7 +17,7 @@ class Doubler(Model):
 
 def test_only_infer_must_be_written() -> None:
     model = Doubler()
-    assert model.load(Context(Path("m/1"), "m", 1, {}, (), (), 0)) is None
+    assert model.load(Context(Path("m/1"), "m", 1, {}, (), (), 0, DeskGateway(Desk()))) is None
     assert model.infer({"X": np.array([2])})["Y"].tolist() == [4]
     assert model.unload() is None
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.errors import GatewayError
+from gateway.core.model import ModelKey
 from gateway.core.tensor import Tensor
 
 Parameter = bool | int | float | str
@@ -40,6 +41,7 @@ class InferRequest(msgspec.Struct, frozen=True):
     on the clock's monotonic scale, seconds; inf where the caller set none. `protocol` is a bounded
     label. `priority` 0 is the model's default, 1 comes first. `timeout_at` is when the `timeout` that the
     caller named is over, on the scale of `deadline`: what that means is for the model's queue policy.
+    `chain` are the versions that wait for the answer while they execute, the outermost first.
     """
 
     model: str
@@ -53,6 +55,7 @@ class InferRequest(msgspec.Struct, frozen=True):
     lease: Lease | None = None
     priority: int = 0
     timeout_at: float = inf
+    chain: tuple[ModelKey, ...] = ()
 
 
 class InferResponse(msgspec.Struct, frozen=True):

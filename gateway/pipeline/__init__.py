@@ -2,6 +2,7 @@
 
 pipeline   that life | catalogue: the models as this front knows them | cold: who waits for a load
 ensemble   a request that is several: which steps (ensemble_plan), and how they go (ensemble_run)
+calls      what models ask of other models while they execute | chain: who waits for whom
 instances  what of the workers this front can reach | classification: the highest elements of an output
 service    what frontends are promised | control, asking: what they may ask of the controller
 """

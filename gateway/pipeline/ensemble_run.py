@@ -12,6 +12,7 @@ from gateway.core.errors import GatewayError, ModelFailed, ModelNotFound, ModelU
 from gateway.core.messages import Done, InferRequest, InferResponse, Lease
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec
+from gateway.pipeline.chain import refuse_circle
 from gateway.pipeline.ensemble_plan import Plan, Step, full_rank
 from gateway.scheduling.pending import Pending
 
@@ -97,10 +98,22 @@ class Run:
             if not self._pending.is_open:  # the one before has failed at once
                 return
             self._left -= 1
-            request = self._request(self._plan.steps[index])
+            step = self._plan.steps[index]
+            if self._pending.request.chain and self._is_refused(step):
+                return
+            request = self._request(step)
             ticket = self._parts.infer(request, partial(self._on_done, index))
             if ticket is not None and ticket.is_open:
                 self._tickets[index] = ticket
+
+    def _is_refused(self, step: Step) -> bool:
+        """True, and the whole has failed, where the step's model waits for this ensemble's answer."""
+        try:
+            refuse_circle(step.spec.key, self._pending.request.chain)
+        except GatewayError as error:
+            self._pending.fail(blame(self._spec.name, step.name, error))
+            return True
+        return False
 
     def _request(self, step: Step) -> InferRequest:
         whole = self._pending.request
@@ -126,6 +139,7 @@ class Run:
             self._pending.deadline,
             "ensemble",
             lease,
+            chain=whole.chain,
         )
 
     def _lease_of_input(self, tensor: str) -> Lease | None:

@@ -20,8 +20,9 @@ import msgspec
 from gateway.core.clock import monotonic_s
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
-from gateway.model import Context, Model
+from gateway.model import CallFailed, Context, Model
 from gateway.runtimes.answers import Answers, give, in_order
+from gateway.runtimes.calls import Desk
 from gateway.runtimes.contract import (
     Array,
     BadInput,
@@ -33,6 +34,7 @@ from gateway.runtimes.contract import (
     one_line,
 )
 from gateway.runtimes.event_loop import WorkerLoop
+from gateway.runtimes.python_gateway import DeskGateway
 from gateway.runtimes.python_source import check_requirements, import_file
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
@@ -72,19 +74,20 @@ class PythonRuntime:
         parameters = {key: value for key, value in options.items() if key != "default_model_filename"}
         check_requirements(path)
         tracebacks = Tracebacks(f"python model {spec.key}", monotonic_s)
-        loop = WorkerLoop()
+        loop, desk = WorkerLoop(), Desk()
         # What a model prints belongs in the log, not between the lines of `gateway serve`.
         sys.stdout = sys.stderr
         with _refusing(file, path, tracebacks):
-            utils.offer(str(spec.key), str(path))
+            utils.offer(str(spec.key), str(path), desk)
             kind = find_class(import_file(path, file, spec.version), file)
             if not issubclass(kind, Model):
                 spec = adapter.complete(kind, spec, parameters, file, max_batch_known=max_batch_known)
             if issubclass(kind, Model) and is_generator(kind.infer):
                 spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
-            body = _start(kind, spec, parameters, path, file, loop.settle)
-        return PythonModel(body, spec, loop, tracebacks)
+            context = _context(spec, parameters, path, desk)
+            body = _start(kind, spec, context, file, loop.settle)
+        return PythonModel(body, spec, loop, tracebacks, desk)
 
 
 @contextmanager
@@ -146,24 +149,28 @@ def _check_signature(spec: ModelSpec, *, has_completion: bool) -> None:
 
 
 def _start(
-    kind: type[Any],
-    spec: ModelSpec,
-    parameters: Mapping[str, str],
-    path: Path,
-    file: str,
-    settle: Callable[[Any], Any],
+    kind: type[Any], spec: ModelSpec, context: Context, file: str, settle: Callable[[Any], Any]
 ) -> Body:
     model = kind()
     if isinstance(model, Model):
-        settle(model.load(_context(spec, parameters, path)))
+        settle(model.load(context))
         return OwnModel(model, settle)
     if hasattr(model, "initialize"):
-        settle(model.initialize(adapter.arguments(spec, parameters, path, file)))
+        settle(model.initialize(adapter.arguments(spec, context.parameters, context.folder, file)))
     return adapter.TritonModel(model, spec, settle)
 
 
-def _context(spec: ModelSpec, parameters: Mapping[str, str], path: Path) -> Context:
-    return Context(path, spec.name, spec.version, parameters, spec.inputs, spec.outputs, spec.max_batch_size)
+def _context(spec: ModelSpec, parameters: Mapping[str, str], path: Path, desk: Desk) -> Context:
+    return Context(
+        path,
+        spec.name,
+        spec.version,
+        parameters,
+        spec.inputs,
+        spec.outputs,
+        spec.max_batch_size,
+        DeskGateway(desk),
+    )
 
 
 class OwnModel:
@@ -192,7 +199,10 @@ class OwnModel:
 class PythonModel:
     """Implements contract.LoadedModel."""
 
-    def __init__(self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks) -> None:
+    def __init__(
+        self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks, desk: Desk
+    ) -> None:
+        self.desk: Desk | None = desk
         self._body = body
         self._spec = spec
         self._loop = loop
@@ -233,6 +243,8 @@ class PythonModel:
         """What the batch fails with; in the log too, unless it blames the caller or says why itself."""
         if isinstance(error, InvalidInput):
             return BadInput(error.text)
+        if isinstance(error, CallFailed):
+            return ModelFailed(f"a model that this one calls: {error.text}")
         if not isinstance(error, BadInput | ModelFailed | StreamEnded):
             self._tracebacks.write(error)
         return error

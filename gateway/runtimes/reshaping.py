@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.runtimes.calls import desk_of
 from gateway.runtimes.contract import Array, LoadedModel, OutputMemory, Responses, streaming
 
 Shape = tuple[int, ...]
@@ -24,6 +25,7 @@ class Reshaping:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._spec = model.spec
+        self.desk = desk_of(model)
         self._lead = 1 if self._spec.max_batch_size else 0
 
     @property

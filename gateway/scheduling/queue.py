@@ -18,7 +18,7 @@ instead of here, where another instance can take them. Once one answer has left 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from gateway.core.clock import Clock
@@ -69,6 +69,7 @@ class ModelQueue:
         self._is_decoupled = spec.decoupled
         self._max_rows = spec.max_batch_size if spec.batching.enabled and not spec.decoupled else 0
         self._slots: dict[int, Slot] = {}
+        self.slots: Mapping[int, Slot] = self._slots  # for `pipeline.calls`, to be looked at alone
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
         self._lanes: dict[Compat, Lane] = {}
         self._again: deque[list[Pending]] = deque()

@@ -7,6 +7,8 @@ supervisor  the controller's side: makes workers, notices hangs and deaths | for
 restart     when the dead come back | forking: the zygote's messages | processes, parentage: the system's part
 channel     a front's side: batches out, replies in, over one SOCK_SEQPACKET pair per worker
 streaming   a decoupled model's answers to one batch, in the worker
+calls       of other models: call_link the front's end, call_channel the worker's, of call_frames; call_memory
+            and call_arrays what they carry, channel_call one call as its model holds it
 frames      the data channel's binary layout | arena: shared memory for large tensors
 messages    the control channel between controller and worker
 

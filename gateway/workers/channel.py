@@ -28,7 +28,7 @@ from gateway.workers.frames import (
     Kind,
     ProtocolViolation,
 )
-from gateway.workers.links import LinkListener, Output, Timings
+from gateway.workers.links import CallEnd, LinkListener, Output, Timings
 from gateway.workers.plans import Misfit, RunPlan, Signature, Slice, check_sizes, size_of
 from gateway.workers.segments import ForeignSegments
 from gateway.workers.sharing import Shared
@@ -95,6 +95,7 @@ class WorkerLink:
         self._windows: dict[int, int] = {}  # what a stream in flight may still send; absent: all of it
         self._lent: set[int] = set()  # their segments that a ReplyLease of ours still holds
         self._segment_follows = False
+        self._calls: CallEnd | None = None
         self._is_open = True
         arena.subscribe(self._outbox.forget)
         loop.add_reader(sock.fileno(), self._on_readable)
@@ -302,6 +303,19 @@ class WorkerLink:
         lease = self._borrow({one.segment for one in slices if one.segment})
         self._listener.on_part(self, batch_id, outputs, lease)
 
+    # ---- calls ----------------------------------------------------------------------------------
+
+    def open_calls(self, calls: CallEnd, fd: int) -> None:
+        """Gives the worker its end `fd` of a channel for calls, whose end here lives as long as this link."""
+        self._calls = calls
+        self._outbox.send(frames.pack_control(Kind.CALLS, self._generation, 1))
+        self._outbox.send(frames.pack_control(Kind.SEGMENT, self._generation, 1), fd)
+
+    def lose(self, reason: str) -> None:
+        """Must be called when the worker broke the protocol of calls."""
+        if self._is_open:
+            self._lose(reason)
+
     # ---- the end --------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -319,6 +333,8 @@ class WorkerLink:
         self._windows.clear()
         self._theirs.clear()
         self._sock.close()
+        if self._calls is not None:
+            self._calls.close()
 
     def _lose(self, reason: str) -> None:
         batch_ids = tuple(self._flights)

@@ -72,6 +72,9 @@ class Kind(enum.IntEnum):
     END = 9  # worker to front: nothing more follows
     CREDIT = 10  # front to worker: so many more bytes of PARTs may come
     CANCEL = 11  # front to worker: nobody waits any more; the batch ends as soon as it can
+    CALLS = 12  # front to worker: the next packet carries the worker's end of a channel for calls
+    CALL = 13  # on that channel, see call_frames: a model asks for another one's answer
+    ANSWER = 14  # its answer, or that there is none
 
 
 class Failure(enum.IntEnum):

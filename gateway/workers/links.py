@@ -49,6 +49,13 @@ class Link(Protocol):
         """Drops the link; answers to batches in flight never come, and on_lost is not called."""
 
 
+class CallEnd(Protocol):
+    """A front's end of a channel for calls, beside a link."""
+
+    def close(self) -> None:
+        """Must be called when the link has ended."""
+
+
 class LinkListener(Protocol):
     """Whoever sends batches. Called from the event loop; may call `send` and `close` of the link."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from contextlib import suppress
 import numpy as np
 
 from gateway.core.dtypes import DType
+from gateway.runtimes.calls import desk_of
 from gateway.runtimes.contract import (
     Array,
     BadInput,
@@ -21,6 +23,7 @@ from gateway.runtimes.contract import (
 )
 from gateway.workers import frames
 from gateway.workers.arena import ArenaLease, Segment
+from gateway.workers.call_channel import CallChannel
 from gateway.workers.execution import (
     Executor,
     LargeOutputs,
@@ -78,6 +81,8 @@ class DataChannel:
         self._announced: set[int] = set()
         self._forgotten: list[int] = []
         self._segment_follows = False
+        self._calls: CallChannel | None = None
+        self._calls_follow = False  # what comes as a segment is our end of a channel for calls
         executor.arena.subscribe(self._forget)
 
     def serve_one(self) -> bool:
@@ -85,7 +90,7 @@ class DataChannel:
         view = self._executor.view
         try:
             if self._segment_follows:
-                self._theirs.add(*receive_segment(self._sock, view, self._generation))
+                self._take_segment(*receive_segment(self._sock, view, self._generation))
                 self._segment_follows = False
                 return False
             size = self._sock.recv_into(view)
@@ -110,11 +115,15 @@ class DataChannel:
         self._lent.clear()
         self._theirs.clear()
         self._sock.close()
+        if self._calls is not None:
+            self._calls.close()
 
     # ---- a batch --------------------------------------------------------------------------------
 
     def _run(self, batch: int, plan: ServePlan) -> None:
         memory = LargeOutputs(self._executor.arena)
+        if self._calls is not None:
+            self._calls.begin(batch)
         try:
             if self._executor.streaming is None:
                 self._answer(batch, plan, memory)
@@ -135,6 +144,8 @@ class DataChannel:
             self._fail(batch, Failure.MODEL_FAILED, f"{type(error).__name__}: {one_line(error)}")
         finally:
             memory.free()
+            if self._calls is not None:
+                self._calls.end()
 
     def _answer(self, batch: int, plan: ServePlan, memory: LargeOutputs) -> None:
         begun = self._now_ns()
@@ -241,7 +252,7 @@ class DataChannel:
             if not size:
                 raise FrontGone("closed")
             header = frames.unpack_header(self._heard, size, self._generation)
-            if header.kind in {Kind.RUN, Kind.ANNOUNCE}:
+            if header.kind in {Kind.RUN, Kind.ANNOUNCE, Kind.CALLS}:
                 raise ProtocolViolation(f"a {header.kind.name} frame amid a stream")
             self._obey(header)
             if header.batch == batch:
@@ -271,6 +282,17 @@ class DataChannel:
 
     # ---- the rest -------------------------------------------------------------------------------
 
+    def _take_segment(self, number: int, fd: int, size: int) -> None:
+        if not self._calls_follow:
+            self._theirs.add(number, fd, size)
+            return
+        self._calls_follow = False
+        desk = desk_of(self._executor.model)
+        if desk is None or self._calls is not None:
+            os.close(fd)
+            raise ProtocolViolation("a channel for calls, of a model that makes none or has one")
+        self._calls = CallChannel(socket.socket(fileno=fd), self._generation, desk, self._on_progress)
+
     def _take_other(self, size: int) -> None:
         self._obey(frames.unpack_header(self._executor.view, size, self._generation))
 
@@ -282,6 +304,8 @@ class DataChannel:
         match header.kind:
             case Kind.ANNOUNCE:
                 self._segment_follows = True
+            case Kind.CALLS:
+                self._segment_follows = self._calls_follow = True
             case Kind.FORGET:
                 self._theirs.forget(header.detail)
             case Kind.RELEASE:

@@ -86,13 +86,25 @@ class Outbox:
     exactly while something waits.
     """
 
-    def __init__(self, sock: socket.socket, loop: Loop, generation: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        generation: int,
+        on_drained: Callable[[], None] | None = None,
+    ) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = loop
         self._generation = generation
+        self._on_drained = on_drained  # told when nothing waits any more
         self._waiting: deque[tuple[bytes, int | None]] = deque()
         self._announced: set[int] = set()
+
+    @property
+    def has_waiting(self) -> bool:
+        """True while the other end has not taken all that was sent."""
+        return bool(self._waiting)
 
     def check_room(self) -> None:
         """Raises Overloaded while the worker takes nothing and too much waits already."""
@@ -143,3 +155,5 @@ class Outbox:
                 return
             self._waiting.popleft()
         self._loop.remove_writer(self._fd)
+        if self._on_drained is not None:
+            self._on_drained()

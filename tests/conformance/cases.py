@@ -416,4 +416,35 @@ ENSEMBLES = (
     ),
 )
 
-CASES = (*DATATYPES, *ANSWERS, *FAILURES, *ENSEMBLES)
+# ---- models that call others ----------------------------------------------------------------------
+
+CALLS = (
+    Case("a called model's answer", "calling", (fp32(1, -2),), answer={"Y": fp32(1, -2).raw}),
+    Case(
+        "a called model's texts",
+        "calling_texts",
+        (texts("X", b"", b"\xc3\xbcber"),),
+        answer={"Y": texts("Y", b"", b"\xc3\xbcber").raw},
+    ),
+    Case(
+        "a call that does not fit",
+        "calling_another_type",
+        _X,
+        failure=Failure(_INVALID, "has datatype FP32, the model expects INT64"),
+    ),
+    Case("a call of nobody", "calling_none", _X, failure=Failure("MODEL_FAILED", "unknown model: 'absent'")),
+    Case(
+        "a call of a broken model",
+        "calling_a_broken_one",
+        _X,
+        failure=Failure("MODEL_FAILED", "model 'broken'"),
+    ),
+    Case(
+        "a call of oneself",
+        "calling_itself",
+        _X,
+        failure=Failure("MODEL_FAILED", "execution: calling_itself/1 calls calling_itself/1"),
+    ),
+)
+
+CASES = (*DATATYPES, *ANSWERS, *FAILURES, *ENSEMBLES, *CALLS)

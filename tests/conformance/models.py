@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from tests.fakes.ensembles import Row, add_ensemble, config_of
 from tests.fakes.onnx_files import busy, identity, table, three_only
+from tests.fakes.python_files import add_model
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -125,4 +126,52 @@ def ensembles(root: Path) -> None:
         add_ensemble(root, name, config_of(rows, inputs, outputs, max_batch_size=most))
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles)
+# For Triton's Python backend: X by the echo that its parameter names, twice at the same time, to Y.
+CALLING = """
+    import asyncio
+    import json
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def initialize(self, args):
+            self.to = json.loads(args["model_config"])["parameters"]["to"]["string_value"]
+
+        async def execute(self, requests):
+            return [await self.answer(request) for request in requests]
+
+        async def answer(self, request):
+            x = pb_utils.get_input_tensor_by_name(request, "X")
+            first, second = await asyncio.gather(*[
+                pb_utils.InferenceRequest(
+                    model_name=self.to, requested_output_names=["Y"], inputs=[x]
+                ).async_exec()
+                for _ in range(2)
+            ])
+            if first.has_error():
+                return pb_utils.InferenceResponse(error=first.error())
+            y = pb_utils.get_output_tensor_by_name(second, "Y")
+            return pb_utils.InferenceResponse([pb_utils.Tensor("Y", y.as_numpy())])
+"""
+CALLING_CONFIG = """
+    backend: "python"
+    max_batch_size: 8
+    input {{ name: "X" data_type: {datatype} dims: [ -1 ] }}
+    output {{ name: "Y" data_type: {datatype} dims: [ -1 ] }}
+    parameters {{ key: "to" value {{ string_value: "{to}" }} }}
+"""
+
+
+def calling(root: Path) -> None:
+    """Models in Python that call others: of `onnx` and `failing`, one that is not there, and themselves."""
+    for name, to, datatype in (
+        ("calling", "echo_fp32", "TYPE_FP32"),
+        ("calling_texts", "echo_bytes", "TYPE_STRING"),
+        ("calling_another_type", "echo_int64", "TYPE_FP32"),
+        ("calling_none", "absent", "TYPE_FP32"),
+        ("calling_a_broken_one", "broken", "TYPE_FP32"),
+        ("calling_itself", "calling_itself", "TYPE_FP32"),
+    ):
+        add_model(root, name, CALLING, CALLING_CONFIG.format(to=to, datatype=datatype))
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles, calling)

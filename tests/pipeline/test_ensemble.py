@@ -20,9 +20,10 @@ from gateway.core.errors import (
     ModelUnavailable,
     Overloaded,
     Reason,
+    Unsupported,
 )
 from gateway.core.messages import Done, InferRequest, InferResponse, RequestedOutput
-from gateway.core.model import ModelSpec
+from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec
 from gateway.pipeline.cold import Waiting
 from gateway.pipeline.ensemble import Ensemble
@@ -522,6 +523,31 @@ def test_a_circle_that_appeared_since_is_refused_before_it_turns() -> None:
     assert not world.ensemble.is_ready()
     world.parts.graphs.clear()
     assert world.ensemble.is_ready()
+
+
+def ask_in_chain(*chain: ModelKey) -> tuple[World, list[InferResponse | GatewayError]]:
+    """The diamond, asked by a model that waits, with its first two steps answered."""
+    world, got = diamond(), []
+    request = InferRequest("e", 0, (tensor("in", 1, 2),), chain=chain)
+    world.ensemble.add(Pending(request, got.append, world._closed, world.clock.now, 1e9))
+    for asked in world.parts.open:
+        assert asked.request.chain == chain
+        asked.answer(tensor("y", 2, 4))
+    return world, got
+
+
+def test_a_step_that_waits_for_this_very_answer_is_refused() -> None:
+    world, got = ask_in_chain(ModelKey("other", 1), ModelKey("add", 1))
+    (error,) = got
+    assert isinstance(error, Unsupported)
+    assert error.text.endswith("within its own execution: other/1 calls add/1 calls add/1")
+    world.check_over()
+
+
+def test_another_version_of_it_may_be_a_step() -> None:
+    world, got = ask_in_chain(ModelKey("add", 2))
+    world.parts.open[0].answer(tensor("sum", 6, 6))
+    assert isinstance(got[0], InferResponse)
 
 
 def test_the_plans_that_callers_can_make_are_bounded() -> None:

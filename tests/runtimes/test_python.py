@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
+from gateway.core.errors import Reason
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.model import CallFailed
+from gateway.runtimes.calls import desk_of
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, StreamEnded
 from gateway.runtimes.python import PythonModel, PythonRuntime
+from tests.fakes.calling import FakeLine
 from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, OWN, REPEAT, write
 from tests.fakes.responses import KeptResponses
 
@@ -83,6 +87,26 @@ class M(Model):
         return {{}}
 """
     load(write(tmp_path / "1", text), a="b", default_model_filename="model.py")
+
+
+@pytest.mark.parametrize("how", ["", "async "])
+def test_a_model_asks_others_at_its_own_desk(tmp_path: Path, how: str) -> None:
+    text = f"""{HEAD}
+class M(Model):
+    def load(self, context):
+        self.gateway = context.gateway
+    {how}def infer(self, inputs):
+        return {"await self.gateway.infer_async" if how else "self.gateway.infer"}("other", inputs)
+"""
+    model = load(write(tmp_path / "1", text))
+    desk = desk_of(model)
+    assert desk is not None
+    desk.line = FakeLine({"Y": np.array([[5]], np.float32)})
+    assert run(model, [[1]]) == [[[5]]]
+    desk.line = FakeLine(CallFailed(Reason.NOT_FOUND, "who?"))
+    with pytest.raises(ModelFailed, match=r"^a model that this one calls: who\?$"):
+        run(model, [[1]])
+    model.close()
 
 
 def test_coroutines_share_one_loop(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.runtimes.calls import Desk, desk_of
 from gateway.runtimes.contract import Array, OutputMemory
 from gateway.runtimes.reshaping import Reshaping, fill, reshaped
 
@@ -81,3 +82,10 @@ def test_closing_closes_the_model() -> None:
 
 def test_free_dimensions_are_taken_in_order() -> None:
     assert fill((1, -1, 2, -1), (-1, 2, -1, 1), (7, 2, 9, 1)) == (1, 7, 2, 9)
+
+
+def test_it_calls_others_where_its_model_does() -> None:
+    model = Echo(SCALAR, size=4)
+    assert desk_of(reshaped(model)) is None
+    model.desk = Desk()
+    assert desk_of(reshaped(model)) is model.desk

@@ -6,6 +6,7 @@ def test_a_decoupled_model_is_refused_in_tritons_words() -> None:
     rest, grpc = one_answer_only("rest"), one_answer_only("grpc")
     assert rest.text == "HTTP end point doesn't support models with decoupled transaction policy"
     assert grpc.text == "ModelInfer RPC doesn't support models with decoupled transaction policy"
+    assert "must be one for several answers" in one_answer_only("call").text
     assert rest.reason is grpc.reason is Reason.UNSUPPORTED
 
 

@@ -24,6 +24,7 @@ from gateway.workers.channel import ReplyLease, WorkerLink
 from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Kind, ProtocolViolation, Region, Table
 from gateway.workers.links import Link, LinkListener
 from gateway.workers.plans import Signature
+from gateway.workers.transport import receive_segment
 from tests.fakes.forked_worker import Answers, PollLoop
 
 GENERATION = 7
@@ -536,3 +537,40 @@ def test_a_damaged_part_is_never_taken_for_another(data: st.DataObject) -> None:
             assert outputs == (((2, 2), Y[3]),)
     finally:
         liar.close()
+
+
+# ---- calls --------------------------------------------------------------------------------------
+
+
+class Calls:
+    """The front's end of a channel for calls."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_the_worker_is_given_its_end_of_a_channel_for_calls(liar: Liar) -> None:
+    calls = Calls()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            liar.link.open_calls(calls, theirs.fileno())
+        announced = frames.unpack_header(liar.sock.recv(100), HEADER_BYTES, GENERATION)
+        assert announced.kind is Kind.CALLS
+        number, fd, _ = receive_segment(liar.sock, memoryview(bytearray(1000)), GENERATION)
+        with socket.socket(fileno=fd) as got:
+            got.send(b"hello")
+        assert (number, ours.recv(10)) == (1, b"hello")
+    assert calls.closed == 0
+    liar.link.close()
+    assert calls.closed == 1
+
+
+def test_who_breaks_the_protocol_of_calls_loses_the_link(liar: Liar) -> None:
+    run(liar, 1)
+    liar.link.lose("lied in a call")
+    liar.link.lose("lied again")
+    assert liar.answers.lost == [("lied in a call", (1,))]

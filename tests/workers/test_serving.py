@@ -18,6 +18,7 @@ from gateway.core.clock import monotonic_ns
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
+from gateway.runtimes.calls import Desk, Question
 from gateway.runtimes.contract import EngineBroken, LoadedModel
 from gateway.workers import frames
 from gateway.workers.arena import Arena
@@ -26,7 +27,7 @@ from gateway.workers.execution import Executor
 from gateway.workers.frames import HEADER, HEADER_BYTES, Failure, Kind, ProtocolViolation, Region, Table
 from gateway.workers.plans import Signature
 from gateway.workers.serving import DataChannel
-from gateway.workers.transport import FrontGone, configure
+from gateway.workers.transport import FrontGone, configure, send_frame
 from tests.fakes.forked_worker import Answers, PollLoop
 from tests.fakes.lab_runtime import LabModel, LabRuntime, checksum
 from tests.fakes.streaming_model import StreamingLab
@@ -378,6 +379,7 @@ def test_but_of_a_model_that_has_none_they_are_wrong(ends: Ends) -> None:
         b"junk",
         frames.pack_stream(Kind.END, GENERATION, 1),
         frames.pack_control(Kind.ANNOUNCE, GENERATION, 1, 4096),
+        frames.pack_control(Kind.CALLS, GENERATION, 1),
         frames.pack_stream(Kind.CREDIT, GENERATION + 1, 1, 5),
         bytes(100_000),
     ],
@@ -394,3 +396,62 @@ def test_a_front_that_goes_amid_a_stream(streams: Ends) -> None:
     streams.front.close()
     with pytest.raises(FrontGone):
         streams.channel.serve_one()
+
+
+# ---- calls --------------------------------------------------------------------------------------
+
+
+class Asking:
+    """Asks another model of each batch, and waits for nothing."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        x = TensorSpec("X", DType.FP32, (1,))
+        self.spec = ModelSpec("asking", 1, "", "", (x,), (x,))
+
+    def infer(self, inputs: Any, outputs: Any, rows: int, memory: Any) -> Any:
+        self.desk.ask(Question("other", {"X": inputs[0]}))
+        return [inputs[0]]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def offer_calls(ends: Ends) -> socket.socket:
+    """The front's end of a channel for calls, the other one sent."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(5)
+    with theirs:
+        ends.front.send(frames.pack_control(Kind.CALLS, GENERATION, 1))
+        send_frame(ends.front, frames.pack_control(Kind.SEGMENT, GENERATION, 1), theirs.fileno())
+    return ours
+
+
+def test_a_model_asks_over_the_channel_of_the_front_whose_batch_runs(tmp_path: Path) -> None:
+    model = Asking()
+    ends = Ends(tmp_path, model=model)
+    with offer_calls(ends) as calls:
+        assert [ends.channel.serve_one() for _ in range(2)] == [False, False]
+        made, loop, answers = link(ends)
+        made.send(9, 1, Signature(((DType.FP32, (1,)),), (0,)), ((np.ones(1, "<f4").tobytes(),),))
+        assert ends.channel.serve_one()
+        assert model.desk.line is None
+        loop.run_until(lambda: answers.replies)
+        kinds = [frames.unpack_header(frame := calls.recv(1 << 17), len(frame), GENERATION) for _ in range(2)]
+        assert [header.kind for header in kinds] == [Kind.CALL, Kind.CANCEL]
+        made.close()
+        ends.close()
+        assert calls.recv(1) == b""
+
+
+def test_a_channel_for_calls_comes_once_and_to_those_who_call(ends: Ends, tmp_path: Path) -> None:
+    with offer_calls(ends):
+        ends.channel.serve_one()
+        with pytest.raises(ProtocolViolation, match="a channel for calls"):
+            ends.channel.serve_one()
+    asking = Ends(tmp_path, model=Asking())
+    with offer_calls(asking), offer_calls(asking):
+        assert [asking.channel.serve_one() for _ in range(3)] == [False, False, False]
+        with pytest.raises(ProtocolViolation, match="a channel for calls"):
+            asking.channel.serve_one()
+    asking.close()

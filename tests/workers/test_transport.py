@@ -77,7 +77,9 @@ def test_anything_but_one_descriptor_with_a_segment_is_refused(pair: Pair, kind:
 
 def test_what_the_socket_does_not_take_waits_in_order(pair: Pair) -> None:
     loop = PollLoop()
-    outbox = Outbox(pair[0], loop, GENERATION)
+    drained: list[int] = []
+    outbox = Outbox(pair[0], loop, GENERATION, lambda: drained.append(1))
+    assert not outbox.has_waiting
     count = 0
     while not loop.writers:
         outbox.send(b"%08d" % count + bytes(100_000))
@@ -93,6 +95,7 @@ def test_what_the_socket_does_not_take_waits_in_order(pair: Pair) -> None:
     loop.run_until(lambda: len(seen) == count)
     assert seen == list(range(count))
     assert not loop.writers
+    assert (outbox.has_waiting, drained) == (False, [1])
     outbox.check_room()
 
 

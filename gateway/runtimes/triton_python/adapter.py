@@ -13,7 +13,8 @@ from gateway.core.model import ModelSpec
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
 from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
-from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
+from gateway.runtimes.triton_python.requests import InferenceRequest
+from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError
 from gateway.runtimes.triton_python.sender import ResponseSender
 from gateway.runtimes.triton_python.tensors import Tensor
 

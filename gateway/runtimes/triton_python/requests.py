@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol
 
+from gateway.runtimes.calls import Question
+from gateway.runtimes.triton_python.calling import Responses, ask, ask_later
+from gateway.runtimes.triton_python.responses import InferenceResponse, TritonModelException
 from gateway.runtimes.triton_python.tensors import Tensor
 
 _FURTHER = frozenset({"flags", "timeout", "preferred_memory", "trace", "parameters", "response_sender"})
-
-
-class TritonModelException(Exception):
-    """What the backend itself refuses; models raise it too."""
-
-
-class TritonError:
-    """Why a response has no tensors; `INVALID_ARG` says that the caller is at fault."""
-
-    UNKNOWN = 0
-    INTERNAL = 1
-    NOT_FOUND = 2
-    INVALID_ARG = 3
-    UNAVAILABLE = 4
-    UNSUPPORTED = 5
-    ALREADY_EXISTS = 6
-    CANCELLED = 7
-
-    def __init__(self, message: str, code: int = INTERNAL) -> None:
-        self._message = str(message)
-        self._code = code
-
-    def message(self) -> str:
-        return self._message
-
-    def code(self) -> int:
-        return self._code
-
-    def __str__(self) -> str:
-        return self._message
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +32,7 @@ class Sender(Protocol):
 
 
 class InferenceRequest:
-    """A batch; made by the gateway, or by a model that would call another one, which it cannot yet."""
+    """A batch, made by the gateway; or a call of another model, made by one that executes."""
 
     def __init__(
         self,
@@ -136,44 +109,31 @@ class InferenceRequest:
     def set_release_flags(self, *_: Any) -> NoReturn:
         raise TritonModelException("rescheduling requests (set_release_flags) is not supported")
 
-    def exec(self, *_: Any, **__: Any) -> NoReturn:
-        raise TritonModelException("calling other models (InferenceRequest.exec) is not supported yet")
+    def exec(self, decoupled: bool = False) -> InferenceResponse | Responses:
+        """The response of the model that this request names; an iterator of all where `decoupled`."""
+        question = self._question(decoupled=decoupled)
+        return Responses(question) if decoupled else ask(question)
 
-    def async_exec(self, *_: Any, **__: Any) -> NoReturn:
-        raise TritonModelException("calling other models (InferenceRequest.async_exec) is not supported yet")
+    def async_exec(self, decoupled: bool = False) -> Awaitable[InferenceResponse] | Responses:
+        """The same, under way at once: to be awaited; where `decoupled` also to be read by `async for`."""
+        question = self._question(decoupled=decoupled)
+        return Responses(question) if decoupled else ask_later(question)
 
-
-class InferenceResponse:
-    """The answer to one request: tensors, or an error."""
-
-    def __init__(
-        self,
-        output_tensors: Sequence[Tensor] = (),
-        error: TritonError | None = None,
-        parameters: str | Mapping[str, Any] | None = None,
-    ) -> None:
-        if parameters and parameters != "{}":
-            raise TritonModelException("parameters of responses are not supported yet")
-        if error is not None and not isinstance(error, TritonError):
-            raise TypeError(f"error must be a TritonError, not {type(error).__name__}")
-        self._output_tensors = list(output_tensors)
-        self._error = error
-
-    def output_tensors(self) -> list[Tensor]:
-        return self._output_tensors
-
-    def has_error(self) -> bool:
-        return self._error is not None
-
-    def error(self) -> TritonError | None:
-        return self._error
+    def _question(self, *, decoupled: bool) -> Question:
+        if self._correlation_id or self.flags():
+            raise TritonModelException("calls of models with sequences are not supported")
+        return Question(
+            self._model_name,
+            {tensor.name(): tensor.as_numpy() for tensor in self._inputs},
+            self._model_version,
+            tuple(self._requested_output_names),
+            several=decoupled,
+            id=self._request_id,
+            timeout_us=self.timeout(),
+            parameters=self._more.get("parameters") or {},
+        )
 
 
 def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> Tensor | None:
     """The request's input of that name, or None."""
     return next((one for one in inference_request.inputs() if one.name() == name), None)
-
-
-def get_output_tensor_by_name(inference_response: InferenceResponse, name: str) -> Tensor | None:
-    """The response's output of that name, or None."""
-    return next((one for one in inference_response.output_tensors() if one.name() == name), None)

@@ -6,7 +6,7 @@ import threading
 
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, ModelFailed, StreamEnded
-from gateway.runtimes.triton_python.requests import InferenceResponse, TritonError, TritonModelException
+from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError, TritonModelException
 
 RESPONSE_COMPLETE_FINAL = 1
 

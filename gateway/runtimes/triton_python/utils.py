@@ -6,6 +6,8 @@ import enum
 import sys
 from typing import Any, ClassVar
 
+from gateway.runtimes.calls import Desk
+from gateway.runtimes.triton_python.calling import ask_at
 from gateway.runtimes.triton_python.model_config import (
     ModelConfig,
     get_input_config_by_name,
@@ -14,11 +16,13 @@ from gateway.runtimes.triton_python.model_config import (
 )
 from gateway.runtimes.triton_python.requests import (
     InferenceRequest,
-    InferenceResponse,
     PreferredMemory,
+    get_input_tensor_by_name,
+)
+from gateway.runtimes.triton_python.responses import (
+    InferenceResponse,
     TritonError,
     TritonModelException,
-    get_input_tensor_by_name,
     get_output_tensor_by_name,
 )
 from gateway.runtimes.triton_python.sender import RESPONSE_COMPLETE_FINAL
@@ -137,7 +141,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"{MODULE}.{name}: {what} is not supported")
 
 
-def offer(model: str, folder: str) -> None:
+def offer(model: str, folder: str, desk: Desk) -> None:
     """Makes this module importable by Triton's name for it, in a process that serves only `model`."""
+    ask_at(desk)
     _Served.model, _Served.folder = model, folder
     sys.modules[MODULE] = sys.modules[__name__]

@@ -17,7 +17,8 @@ from gateway.runtimes.contract import BadInput, LoadError, ModelFailed
 from gateway.runtimes.event_loop import WorkerLoop
 from gateway.runtimes.triton_python.adapter import TritonModel, arguments, complete
 from gateway.runtimes.triton_python.model_config import ModelConfig
-from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
+from gateway.runtimes.triton_python.requests import InferenceRequest
+from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError
 from gateway.runtimes.triton_python.tensors import Tensor
 from tests.fakes.responses import KeptResponses
 

@@ -5,13 +5,10 @@ import pytest
 
 from gateway.runtimes.triton_python.requests import (
     InferenceRequest,
-    InferenceResponse,
     PreferredMemory,
-    TritonError,
-    TritonModelException,
     get_input_tensor_by_name,
-    get_output_tensor_by_name,
 )
+from gateway.runtimes.triton_python.responses import TritonModelException
 from gateway.runtimes.triton_python.tensors import Tensor
 
 X = Tensor("X", np.zeros(1))
@@ -39,37 +36,24 @@ def test_an_empty_request() -> None:
         InferenceRequest(colour=1)
 
 
-@pytest.mark.parametrize("method", ["exec", "async_exec", "set_release_flags"])
-def test_what_is_not_there_yet_is_named(method: str) -> None:
-    with pytest.raises(TritonModelException, match=rf"{method}\) (is|are) not supported"):
-        getattr(InferenceRequest(), method)()
+def test_what_is_not_there_yet_is_named() -> None:
+    with pytest.raises(TritonModelException, match=r"set_release_flags\) is not supported"):
+        InferenceRequest().set_release_flags()
+    for sequence in (InferenceRequest(correlation_id=7), InferenceRequest(flags=1)):
+        with pytest.raises(TritonModelException, match="models with sequences are not supported"):
+            sequence.exec()
+
+
+def test_a_call_outside_of_execute_is_the_files_own_mistake() -> None:
+    request = InferenceRequest(model_name="m", inputs=[X])
+    for method in (request.exec, lambda: request.exec(decoupled=True)):
+        with pytest.raises(TritonModelException, match="only while a request is executed"):
+            method()
 
 
 def test_tensors_are_found_by_name() -> None:
     assert get_input_tensor_by_name(InferenceRequest(inputs=[X]), "X") is X
     assert get_input_tensor_by_name(InferenceRequest(inputs=[X]), "Y") is None
-    assert get_output_tensor_by_name(InferenceResponse([X]), "X") is X
-    assert get_output_tensor_by_name(InferenceResponse([X]), "Y") is None
-
-
-def test_a_response_has_no_parameters_yet() -> None:
-    for empty in (None, "", "{}", {}):
-        assert not InferenceResponse([X], parameters=empty).has_error()
-    with pytest.raises(TritonModelException, match="parameters of responses are not supported yet"):
-        InferenceResponse([X], parameters={"a": 1})
-
-
-def test_a_response_may_be_an_error() -> None:
-    assert not InferenceResponse([X]).has_error()
-    error = TritonError("no", TritonError.NOT_FOUND)
-    response = InferenceResponse(error=error)
-    assert response.has_error()
-    assert (response.error(), response.output_tensors()) == (error, [])
-    assert (error.message(), error.code(), str(error)) == ("no", TritonError.NOT_FOUND, "no")
-    assert TritonError("x").code() == TritonError.INTERNAL
-    assert get_output_tensor_by_name(response, "X") is None
-    with pytest.raises(TypeError, match="must be a TritonError, not str"):
-        InferenceResponse(error="no")
 
 
 def test_a_response_sender_is_for_decoupled_models() -> None:

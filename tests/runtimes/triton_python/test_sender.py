@@ -9,7 +9,7 @@ from gateway.core.dtypes import DType
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, ModelFailed
-from gateway.runtimes.triton_python.requests import InferenceResponse, TritonError, TritonModelException
+from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError, TritonModelException
 from gateway.runtimes.triton_python.sender import RESPONSE_COMPLETE_FINAL, ResponseSender
 from gateway.runtimes.triton_python.tensors import Tensor
 from tests.fakes.responses import KeptResponses

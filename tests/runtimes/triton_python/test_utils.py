@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from gateway.runtimes.calls import Desk
 from gateway.runtimes.triton_python import utils
 from gateway.runtimes.triton_python.utils import Logger
 
@@ -21,7 +22,7 @@ def test_files_find_it_by_tritons_name(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module(utils.MODULE)
     monkeypatch.setitem(sys.modules, utils.MODULE, utils)  # so that it is gone afterwards
     served(monkeypatch)
-    utils.offer("m/1", "/models/m/1")
+    utils.offer("m/1", "/models/m/1", Desk())
     assert utils.get_model_dir() == "/models/m/1"
     assert importlib.import_module(utils.MODULE) is utils
     assert all(hasattr(utils, name) for name in utils.__all__)
