@@ -8,11 +8,13 @@ from typing import NamedTuple
 from gateway.core.errors import Cancelled, GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
 from gateway.workers.frames import STREAM_WINDOW_BYTES
-from gateway.workers.links import Link
+from gateway.workers.links import Link, Timings
 from gateway.workers.plans import Signature
 
 # Grants are saved up to this: a frame for every part would cost as much as the parts.
 _GRANT_BYTES = STREAM_WINDOW_BYTES // 4
+
+NOT_RUN: Timings = (0, 0, 0)
 
 Compat = tuple[object, ...]
 Closed = Callable[["Pending", GatewayError | None], None]
@@ -41,7 +43,6 @@ class Pending:
     __slots__ = (
         "arrived",
         "batch_rows",
-        "compute_s",
         "deadline",
         "done",
         "in_batch",
@@ -52,6 +53,7 @@ class Pending:
         "request",
         "sent",
         "strikes",
+        "timings_ns",
         "version",
     )
 
@@ -71,7 +73,7 @@ class Pending:
         self.is_cold = False
         self.strikes = 0  # workers that died while running this request
         self.sent = 0.0
-        self.compute_s = 0.0
+        self.timings_ns = NOT_RUN
         self.batch_rows = 0
 
     def answer(self, response: InferResponse) -> None:
