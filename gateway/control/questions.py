@@ -12,7 +12,9 @@ from typing import Literal
 import msgspec
 
 from gateway.core.errors import GatewayError, Reason
+from gateway.core.log_settings import LogChange
 from gateway.core.statistics import VersionStatistics
+from gateway.core.trace_settings import TraceChange
 
 # ---- questions ----------------------------------------------------------------------------------
 
@@ -57,7 +59,20 @@ class GetStatistics(msgspec.Struct, frozen=True, tag="get_statistics"):
     model: str = ""
 
 
-Question = GetIndex | LoadModel | UnloadModel | GetStatistics
+class ChangeTrace(msgspec.Struct, frozen=True, tag="change_trace"):
+    """Trace requests of a model ("" all) in another way; answered by Done once every front does."""
+
+    model: str
+    change: TraceChange
+
+
+class ChangeLog(msgspec.Struct, frozen=True, tag="change_log"):
+    """Log something else; answered by Done once controller and fronts do."""
+
+    change: LogChange
+
+
+Question = GetIndex | LoadModel | UnloadModel | GetStatistics | ChangeTrace | ChangeLog
 
 # ---- answers ------------------------------------------------------------------------------------
 

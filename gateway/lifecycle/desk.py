@@ -21,6 +21,8 @@ from gateway.control.messages import Answered, Ask
 from gateway.control.parcels import pack, unpack
 from gateway.control.questions import (
     Answer,
+    ChangeLog,
+    ChangeTrace,
     Done,
     GetIndex,
     GetStatistics,
@@ -37,6 +39,7 @@ from gateway.core.statistics import VersionStatistics
 from gateway.lifecycle.freshness import Freshness
 from gateway.lifecycle.fronts import Reply
 from gateway.lifecycle.loads import Loads
+from gateway.lifecycle.observing import Observing
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -60,8 +63,9 @@ class _Asked(NamedTuple):
 class Desk:
     """Implements `FrontQuestions`: answers while `run` runs, refuses before and after; always once."""
 
-    def __init__(self, loads: Loads, synchronise: Synchronise, count_up: Count) -> None:
+    def __init__(self, loads: Loads, synchronise: Synchronise, count_up: Count, observing: Observing) -> None:
         self._loads = loads
+        self._observing = observing
         self._synchronise = synchronise
         self._freshness = Freshness(synchronise)
         self._count_up = count_up
@@ -140,6 +144,12 @@ class Desk:
                         async with self._turn(part):
                             await self._loads.unload(part)
                     await _wait_for(self._synchronise, _DONE_BUT)
+            case ChangeTrace(model, change):
+                self._observing.change_trace(model, change)
+                await _wait_for(self._synchronise, _DONE_BUT)
+            case ChangeLog(change):
+                self._observing.change_log(change)
+                await _wait_for(self._synchronise, _DONE_BUT)
             case _:
                 assert_never(question)
         return Done()

@@ -50,9 +50,10 @@ log = logging.getLogger("gateway.fronts")
 
 FRONT = "gateway.front"
 
-
 # Takes an answer, and the descriptors that go with it.
 Reply = Callable[[Answered, tuple[int, ...]], None]
+# Takes what a front is to be told, and the descriptors that go with it.
+Send = Callable[[ToFront, tuple[int, ...]], None]
 
 
 class FrontQuestions(Protocol):
@@ -150,6 +151,7 @@ class Fronts:
         self._loop = asyncio.get_running_loop()
         self._events: FrontEvents | None = None
         self._questions: FrontQuestions | None = None
+        self._greet: Callable[[Send], None] = lambda _: None
         self._fronts = [_Front(index) for index in range(settings.count)]
         self._generations = count(1)
         # The world as last published, with the time of each view, for fronts yet to come.
@@ -167,9 +169,11 @@ class Fronts:
 
     # ---- life of the processes -----------------------------------------------------------------------
 
-    def start(self, events: FrontEvents, questions: FrontQuestions) -> None:
-        """Starts the first front, and the others as soon as it has told its ports."""
-        self._events, self._questions = events, questions
+    def start(
+        self, events: FrontEvents, questions: FrontQuestions, greet: Callable[[Send], None] = lambda _: None
+    ) -> None:
+        """Starts the first front, and the others once it has told its ports; `greet` tells each new one."""
+        self._events, self._questions, self._greet = events, questions, greet
         self._launch(self._fronts[0])
 
     async def wait_until_listening(self) -> Mapping[str, int]:
@@ -230,6 +234,11 @@ class Fronts:
         for front in self._fronts:
             self._send_change(front, Delta(changed, removed))
 
+    def for_each(self, tell: Callable[[Send], None]) -> None:
+        """Calls `tell` with the way to each front that runs."""
+        for channel in [front.channel for front in self._fronts if front.channel]:
+            tell(channel.send)
+
     def attach(self, worker: Reachable, key: ModelKey, inline: bytes = b"") -> None:
         """Connects a worker that serves `key` to all fronts, now and to come, until `detach` or `forget`.
 
@@ -279,6 +288,7 @@ class Fronts:
         )
         front.process = launch(self._settings.module, theirs, lambda code: self._on_exit(front, code))
         front.channel.send(Configure(front.index, self._configure(front.index, self._ports)))
+        self._greet(front.channel.send)
         if self._is_complete:
             now = self._clock()
             views = tuple(aged(view, now - at) for view, at in self._views.values())

@@ -247,7 +247,6 @@ class Version:
 
     def _on_load_failed(self, instance: Instance, reason: str) -> None:
         self._means.tell(InstanceFailed(self.key, reason))
-        log.warning("%s: load failed: %s", self.key, reason)
         if self.serving == 0:
             self._fail(Event.LOAD_FAILED, reason, self._means.settings.load_failure_memory_s)
             return
@@ -304,7 +303,6 @@ class Version:
         decision = after_death(self._deaths, now, policy, means.rng.random())
         is_given_up = isinstance(decision, Quarantine)
         means.tell(WorkerDied(self.key, str(end), "quarantine" if is_given_up else "restart"))
-        log.warning("%s: a worker ended (%s): %s", self.key, end, decision)
         if isinstance(decision, Quarantine):
             reason = f"its worker died {len(self._deaths)} times, lastly by {end}"
             self._fail(Event.CRASHED, reason, decision.retry_in_s)
