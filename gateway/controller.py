@@ -36,6 +36,7 @@ from gateway.lifecycle.offers import RUNTIMES
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
 from gateway.telemetry.logs import Logs
+from gateway.telemetry.machine import Machine
 from gateway.telemetry.series import FrontReport
 from gateway.telemetry.statistics import statistics
 from gateway.wire.accepting import listening_socket
@@ -129,6 +130,7 @@ class Controller:
         self._desk = Desk(
             self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged), self._observing
         )
+        self._machine = Machine(telemetry.devices_s)
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
@@ -143,6 +145,7 @@ class Controller:
         try:
             self._refuse_taken_ports()
             self.supervisor.start()
+            self._machine.start()
             self.fronts.start(self.lifecycle, self._desk, self._observing.greet)
             await _unless(self._stop, self._run(announce))
         except* (FrontFailed, CannotListen) as failed:
@@ -215,6 +218,7 @@ class Controller:
         reap_strays(())
         self._loads.close()
         self._observing.close()
+        self._machine.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
 
@@ -235,7 +239,8 @@ class Controller:
         return self._config.model_copy(update={"server": server}).model_dump_json()
 
     def _render(self) -> bytes:
-        return render(self.telemetry.merged, self.ledger, self._config.telemetry.metrics_compat)
+        compat = self._config.telemetry.metrics_compat
+        return render(self.telemetry.merged, self.ledger, compat, self._machine.readings)
 
     def _states(self) -> Mapping[tuple[str, int], str]:
         return self.lifecycle.states()

@@ -18,8 +18,11 @@ class TelemetrySettings(BaseModel):
 
     access_log: bool = Field(False, description="Write one JSON line per request to standard output.")
     flush_s: float = Field(1.0, ge=0.05, le=60, description="Interval at which fronts hand over counters.")
+    devices_s: float = Field(
+        2.0, ge=0.1, le=3600, description="Interval at which processors, memory and GPUs are read."
+    )
     metrics_compat: Literal["none", "triton"] = Field(
-        "none", description='With "triton" the page has the nv_inference_* names too, beside ours.'
+        "none", description='With "triton" the page has the nv_* names too, beside ours.'
     )
     trace_file: Path | None = Field(
         None, description="Traces are appended to this file as one JSON array; without it they go to the log."
