@@ -22,6 +22,7 @@ from gateway.admin.metrics import MetricsService
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
 from gateway.core.clock import monotonic_s
+from gateway.lifecycle.accounts import Accounts
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.fronts import FRONT, FrontFailed, Fronts, FrontSettings
@@ -128,7 +129,10 @@ class Controller:
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(telemetry.trace, telemetry.log, self.fronts.for_each, self.logs.apply)
         self._desk = Desk(
-            self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged), self._observing
+            self._loads,
+            self.fronts.sync,
+            Accounts(partial(statistics, self.telemetry.merged), self.lifecycle.pids).of,
+            self._observing,
         )
         self._machine = Machine(telemetry.devices_s)
         self._is_serving = False

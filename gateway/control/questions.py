@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.log_settings import LogChange
-from gateway.core.statistics import VersionStatistics
 from gateway.core.trace_settings import TraceChange
 
 # ---- questions ----------------------------------------------------------------------------------
@@ -95,9 +94,9 @@ class ModelIndex(msgspec.Struct, frozen=True, tag="index"):
 
 
 class Statistics(msgspec.Struct, frozen=True, tag="statistics"):
-    """Of every version that was ever called, served or not."""
+    """Of every version that was ever called, served or not, or is loaded: a list of them in each part."""
 
-    entries: tuple[VersionStatistics, ...]
+    parts: tuple[msgspec.Raw, ...]
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import NamedTuple, assert_never
 from weakref import WeakValueDictionary
@@ -50,8 +50,10 @@ _DONE_BUT = "it is done, but a front does not answer"
 
 # Calls back when every front has acted upon all it was told until now.
 Synchronise = Callable[[Callable[[], None]], None]
-# What fronts have handed over: of one model, or of all ("").
-Count = Callable[[str], Sequence[VersionStatistics]]
+# What is known by now: of one model, or of all ("").
+Count = Callable[[str], Awaitable[Sequence[VersionStatistics]]]
+# Entries that are encoded together: a front decodes as many in a turn of its loop.
+PART = 100
 
 
 class _Asked(NamedTuple):
@@ -132,7 +134,9 @@ class Desk:
                 return ModelIndex(self._loads.index())
             case GetStatistics(model):
                 await _wait_for(self._freshness.synchronise, "a front does not answer")
-                return Statistics(tuple(self._count_up(model)))
+                entries = await self._count_up(model)
+                parts = [entries[at : at + PART] for at in range(0, len(entries), PART)]
+                return Statistics(tuple([msgspec.Raw(self._encode(part)) for part in parts]))
             case LoadModel(name):
                 async with self._turn(name):
                     await self._loads.load(question, self._load_part)

@@ -106,6 +106,10 @@ class Version:
         """Ids of all its workers, the retired ones included."""
         return [one.worker.id for one in (*self._instances, *self._retired) if one.worker]
 
+    def pids(self) -> Sequence[int]:
+        """The processes that serve it."""
+        return [one.worker.pid for one in self._instances if one.is_serving and one.worker and one.worker.pid]
+
     def view(self, now: float) -> VersionView | None:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:

@@ -237,7 +237,7 @@ class ModelQueue:
             member.batch_rows = rows
         slot.batches[batch_id] = members
         if self._is_decoupled:
-            as_stream(members[0]).run_as(slot.link, batch_id)
+            as_stream(members[0]).run_as(slot.link, batch_id, self._executions, self._clock)
         parts = [
             [member.request.inputs[member.plan.order[place]].data for member in members]
             for place in range(len(plan.order))

@@ -40,6 +40,10 @@ from tests.fakes.waiting import until
 ENTRIES = tuple(IndexEntry(f"m{number}", 1, "READY") for number in range(5000))
 
 
+def told(*entries: VersionStatistics) -> Statistics:
+    return Statistics((msgspec.Raw(msgspec.msgpack.encode(entries)),))
+
+
 class FakeLoads:
     """Remembers in which order it was called; a load waits for `let`, then fails as told."""
 
@@ -88,7 +92,7 @@ class Office:
         assert not fds
         self.told.append(message)
 
-    def count_up(self, model: str) -> list[VersionStatistics]:
+    async def count_up(self, model: str) -> list[VersionStatistics]:
         return [self.counted[model]]
 
     def ask(self, number: int, question: Question) -> None:
@@ -139,11 +143,11 @@ def test_statistics_are_counted_up_when_every_front_has_told_the_newest() -> Non
         assert len(office.waiting) == 1, "one at a time, however many ask"
         first = office.counted["m"]
         office.synchronise()
-        await until(lambda: office.answers.get(1) == Statistics((first,)) and office.waiting)
+        await until(lambda: office.answers.get(1) == told(first) and office.waiting)
         assert 2 not in office.answers, "what the first heard may be older than the second question"
         second = office.counted["m"] = VersionStatistics("m", 1, 5)
         office.synchronise()
-        await until(lambda: office.answers.get(2) == Statistics((second,)))
+        await until(lambda: office.answers.get(2) == told(second))
 
     run(scenario)
 
