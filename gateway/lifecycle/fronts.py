@@ -41,6 +41,7 @@ from gateway.control.messages import (
 from gateway.control.snapshots import Delta, aged, steps
 from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
+from gateway.lifecycle.journal import tell_front_ended
 from gateway.lifecycle.roll_call import RollCall
 from gateway.workers.messages import Connect, ToWorker
 from gateway.workers.processes import Process, describe, launch
@@ -304,8 +305,7 @@ class Fronts:
                 front.restart = None
 
     def _on_exit(self, front: _Front, code: int) -> None:
-        pid = front.process.pid if front.process else None
-        front.process = None
+        process, front.process = front.process, None
         self._drop_channel(front)
         self._telemetry.on_front_died(front.index)
         if self._is_draining:
@@ -318,7 +318,7 @@ class Fronts:
         now = self._clock()
         front.deaths = (*recent(front.deaths, now, self._settings.policy.window_s), now)
         wait_s = backoff(len(front.deaths), self._settings.policy, self._rng.random())
-        log.warning("front %d (pid %s) ended (%s); next in %.1f s", front.index, pid, describe(code), wait_s)
+        tell_front_ended(front.index, process.pid if process else None, describe(code), wait_s)
         self.restarts += 1
         front.restart = self._loop.call_later(wait_s, self._launch, front)
 

@@ -32,3 +32,9 @@ class Journal:
                 extra = {"event": "worker_died", **about, "end": end, "then": then}
                 log.warning("%s: a worker ended (%s), next: %s", key, end, then, extra=extra)
         self._tell(fact)
+
+
+def tell_front_ended(front: int, pid: int | None, end: str, wait_s: float) -> None:
+    """Writes down that a front ended unasked, and when the next one is started."""
+    extra = {"event": "front_died", "front": front, "front_pid": pid, "end": end, "next_in_s": wait_s}
+    log.warning("front %d (pid %s) ended (%s); next in %.1f s", front, pid, end, wait_s, extra=extra)
