@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.log_settings import LogSettings, TimeFormat
 from gateway.core.trace_settings import Level, TraceSettings
@@ -56,6 +56,14 @@ class TelemetrySettings(BaseModel):
     log_format: TimeFormat = Field(
         "default", description="Times in the log until a caller sets it: local, or ISO8601 in UTC."
     )
+
+    @field_validator("trace_file")
+    @classmethod
+    def _refuse_a_missing_folder(cls, file: Path | None) -> Path | None:
+        """Else the first trace would be the first to know."""
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f"telemetry.trace_file = {file}: there is no folder {file.parent}")
+        return file
 
     @property
     def trace(self) -> TraceSettings:
