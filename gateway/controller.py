@@ -127,7 +127,13 @@ class Controller:
         self.lifecycle = Lifecycle(means, self.fronts)
         self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
         self._loads = Loads(self.lifecycle, self._following)
-        self._observing = Observing(telemetry.trace, telemetry.log, self.fronts.for_each, self.logs.apply)
+        self._observing = Observing(
+            telemetry.trace,
+            telemetry.log,
+            self.fronts.for_each,
+            self.logs.apply,
+            lambda name: self._following.known(name) is not None,
+        )
         self._desk = Desk(
             self._loads,
             self.fronts.sync,

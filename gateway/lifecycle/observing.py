@@ -23,7 +23,10 @@ ForEach = Callable[[Callable[[Send], None]], None]
 
 
 class Observing:
-    """Owns the settings. Invariant: a scope has a budget exactly while it numbers its traces."""
+    """Owns the settings. Invariant: a scope has a budget exactly while it numbers its traces.
+
+    `is_known` tells of a model's name whether the repository has it: settings of others make room.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,9 @@ class Observing:
         log: LogSettings,
         for_each: ForEach,
         apply_log: Callable[[LogSettings], None],
+        is_known: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._is_known = is_known
         self._trace = trace
         self._own_log = self._log = log
         self._for_each = for_each
@@ -52,9 +57,8 @@ class Observing:
         values = self._values.get(model, TraceValues()).changed(change)
         if model and values == TraceValues():
             self._values.pop(model, None)
-        elif model not in self._values and len(self._values) > MAX_MODELS:
-            raise InvalidInput(f"more than {MAX_MODELS} models would have trace settings of their own")
         else:
+            self._make_room(model)
             self._values[model] = values
         if isinstance(change.count, int) or change.count is None:
             self._renew_budget(model)
@@ -73,6 +77,17 @@ class Observing:
         for budget in self._budgets.values():
             budget.close()
         self._budgets.clear()
+
+    def _make_room(self, model: str) -> None:
+        """Raises InvalidInput where one more model would be one too many."""
+        if model in self._values or len(self._values) <= MAX_MODELS:
+            return
+        for gone in [name for name in self._values if name and not self._is_known(name)]:
+            del self._values[gone]
+            self._renew_budget(gone)
+            self._for_each(partial(self._tell, gone))
+        if len(self._values) > MAX_MODELS:
+            raise InvalidInput(f"more than {MAX_MODELS} models would have trace settings of their own")
 
     def _renew_budget(self, model: str) -> None:
         old = self._budgets.pop(model, None)

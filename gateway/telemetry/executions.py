@@ -95,7 +95,10 @@ class Executions:
 
     def response(self, index: int, how: int, duration_ns: int) -> None:
         """Counts answer `index` of a request that may have any number of them, or what came in its place."""
-        sums = self._responses.setdefault(min(index, MAX_RESPONSES - 1), [0] * 8)
+        place = min(index, MAX_RESPONSES - 1)
+        sums = self._responses.get(place)
+        if sums is None:
+            sums = self._responses[place] = [0] * 8
         sums[how] += 1
         sums[how + 1] += duration_ns
         self.is_changed = True

@@ -145,7 +145,12 @@ class Machine:
     def _run(self) -> None:
         gpus = self._find_gpus()
         while not self._end.is_set():
-            readings = [] if gpus is None else gpus.read()
+            readings: list[DeviceReading] = []
+            try:
+                readings = [] if gpus is None else gpus.read()
+            except Exception as error:  # whatever it was, old readings must not be left standing
+                log.error("GPUs are read no more", exc_info=error)
+                gpus = None
             try:
                 readings.insert(0, self._processors.read())
             except (OSError, ValueError, KeyError) as error:

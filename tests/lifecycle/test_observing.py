@@ -21,7 +21,8 @@ class World:
     def __init__(self, trace: TraceSettings = OFF, log: LogSettings = ORDINARY) -> None:
         self.told: list[object] = []
         self.applied: list[LogSettings] = []
-        self.observing = Observing(trace, log, self.for_each, self.applied.append)
+        self.known = {"a", "b", "m"}
+        self.observing = Observing(trace, log, self.for_each, self.applied.append, self.known.__contains__)
 
     def for_each(self, tell: object) -> None:
         for _ in range(2):
@@ -92,6 +93,10 @@ def test_models_with_settings_of_their_own_are_so_many(monkeypatch: pytest.Monke
     world.observing.change_trace("a", TraceChange(rate=2))
     with pytest.raises(InvalidInput, match="more than 1 models"):
         world.observing.change_trace("b", TraceChange(rate=1))
+    world.known.remove("a")
+    world.heard()
+    world.observing.change_trace("b", TraceChange(rate=1))
+    assert world.heard() == [SetTrace("a", None)] * 2 + [SetTrace("b", TraceValues(rate=1))] * 2
 
 
 def test_the_log_is_changed_here_and_in_every_front() -> None:

@@ -64,3 +64,20 @@ def test_readings_replace_each_other_until_the_end() -> None:
     until_blocking(lambda: len(machine.readings) == 1)
     machine.close()
     assert machine.readings[0].kind == "cpu"
+
+
+def test_a_driver_that_goes_mad_leaves_no_old_reading(caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[int] = []
+
+    def count() -> int:
+        asked.append(1)
+        if len(asked) > 1:
+            raise OSError("mad")
+        return 1
+
+    library = SimpleNamespace(**vars(pynvml) | {"nvmlDeviceGetCount": count})
+    machine = Machine(0.001, lambda: Gpus(library))
+    machine.start()
+    until_blocking(lambda: len(asked) == 2 and [one.kind for one in machine.readings] == ["cpu"])
+    machine.close()
+    assert "GPUs are read no more" in caplog.text
