@@ -22,17 +22,22 @@ from gateway.admin.metrics import MetricsService
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
 from gateway.core.clock import monotonic_s
+from gateway.lifecycle.accounts import Accounts
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.fronts import FRONT, FrontFailed, Fronts, FrontSettings
+from gateway.lifecycle.journal import Journal
 from gateway.lifecycle.ledger import Ledger
 from gateway.lifecycle.load_slots import LoadGate
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
+from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
+from gateway.telemetry.logs import Logs
+from gateway.telemetry.machine import Machine
 from gateway.telemetry.series import FrontReport
 from gateway.telemetry.statistics import statistics
 from gateway.wire.accepting import listening_socket
@@ -96,6 +101,8 @@ class Controller:
         self._config = config
         self._rng = Random(seed or os.getpid())
         settings = config.workers
+        telemetry = config.telemetry
+        self.logs = Logs("controller", is_json=telemetry.log_style == "json", settings=telemetry.log)
         self.telemetry = Telemetry()
         self.supervisor = Supervisor(settings, ControlChannel, monotonic_s, self._rng, worker_entry)
         count = front_count(config.server.fronts, len(os.sched_getaffinity(0)))
@@ -115,12 +122,25 @@ class Controller:
             asyncio.get_running_loop(),
             monotonic_s,
             self._rng,
-            self.ledger.record,
+            Journal(self.ledger.record).record,
         )
         self.lifecycle = Lifecycle(means, self.fronts)
         self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
         self._loads = Loads(self.lifecycle, self._following)
-        self._desk = Desk(self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged))
+        self._observing = Observing(
+            telemetry.trace,
+            telemetry.log,
+            self.fronts.for_each,
+            self.logs.apply,
+            lambda name: self._following.known(name) is not None,
+        )
+        self._desk = Desk(
+            self._loads,
+            self.fronts.sync,
+            Accounts(partial(statistics, self.telemetry.merged), self.lifecycle.pids).of,
+            self._observing,
+        )
+        self._machine = Machine(telemetry.devices_s)
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
@@ -135,7 +155,8 @@ class Controller:
         try:
             self._refuse_taken_ports()
             self.supervisor.start()
-            self.fronts.start(self.lifecycle, self._desk)
+            self._machine.start()
+            self.fronts.start(self.lifecycle, self._desk, self._observing.greet)
             await _unless(self._stop, self._run(announce))
         except* (FrontFailed, CannotListen) as failed:
             log.error("cannot serve: %s", _first(failed))
@@ -169,7 +190,10 @@ class Controller:
             metrics_port = await self._listen()
             ports = await self.fronts.wait_until_listening()
             self._is_serving = True
-            announce({**ports, "metrics": metrics_port})
+            told = {**ports, "metrics": metrics_port}
+            announce(told)
+            words = ", ".join(f"{name} {port}" for name, port in told.items())
+            log.info("serving on ports %s", words, extra={"event": "serving", "ports": told})
 
     def _refuse_taken_ports(self) -> None:
         """Several fronts share their ports, and would share them with another gateway without a word."""
@@ -204,6 +228,8 @@ class Controller:
         await self.supervisor.wait_until_gone(2.0)
         reap_strays(())
         self._loads.close()
+        self._observing.close()
+        self._machine.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
 
@@ -224,7 +250,8 @@ class Controller:
         return self._config.model_copy(update={"server": server}).model_dump_json()
 
     def _render(self) -> bytes:
-        return render(self.telemetry.merged, self.ledger, self._config.telemetry.metrics_compat)
+        compat = self._config.telemetry.metrics_compat
+        return render(self.telemetry.merged, self.ledger, compat, self._machine.readings)
 
     def _states(self) -> Mapping[tuple[str, int], str]:
         return self.lifecycle.states()
@@ -257,6 +284,7 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None
 
 async def _serve(config: GatewayConfig, announce: Announce) -> int:
     controller = Controller(config)
+    controller.logs.attach(sys.stderr)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, controller.stop)
@@ -265,9 +293,4 @@ async def _serve(config: GatewayConfig, announce: Announce) -> int:
 
 def run(config: GatewayConfig, announce: Announce) -> int:
     """Serves until SIGTERM or SIGINT (a second one hurries); returns the process's exit status."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s controller[%(process)d] %(levelname)s %(name)s: %(message)s",
-    )
     return asyncio.run(_serve(config, announce))

@@ -33,6 +33,8 @@ from gateway.control.messages import (
     Drain,
     FromFront,
     Listening,
+    SetLog,
+    SetTrace,
     Snapshot,
     Sync,
     Synced,
@@ -47,14 +49,18 @@ from gateway.pipeline.calls import Calls
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
 from gateway.pipeline.instances import Instances
+from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.statistics import ask_statistics
+from gateway.pipeline.tracing import Scope, Tracer
 from gateway.runtimes.contract import LoadError
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue import ModelQueue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
+from gateway.telemetry.logs import Logs
 from gateway.telemetry.series import FrontReport, Gauges, QueueDepth
+from gateway.telemetry.trace_log import TraceLog
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
@@ -76,6 +82,8 @@ log = logging.getLogger("gateway.front")
 SWEEP_S = 0.02
 # A front whose controller is gone finishes what it has, and leaves no orphan.
 ORPHAN_DRAIN_S = 3.0
+# What a front waits at its end for the last traces to be written.
+TRACES_S = 2.0
 
 
 class Front:
@@ -103,8 +111,23 @@ class Front:
             self._tell,
             partial(ask_statistics, self._asks),
         )
-        control = Repository(self._asks) if config.server.insecure_dev else NoControl()
-        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control)
+        may_control = config.server.insecure_dev
+        control = Repository(self._asks) if may_control else NoControl()
+        telemetry = config.telemetry
+        self._logs = Logs("front", is_json=telemetry.log_style == "json", settings=telemetry.log)
+        self._logs.attach(sys.stderr)
+        self._trace_log = TraceLog(telemetry.trace_file, number, telemetry.trace_max_bytes, _to_log)
+        self._tracer = Tracer(
+            self._trace_log.write, self._loop, monotonic_ns, _first_trace(), telemetry.trace_tensor_elements
+        )
+        self._observing = Observing(
+            self._asks if may_control else None,
+            telemetry.trace,
+            telemetry.log,
+            str(telemetry.trace_file or "") if may_control else "",
+        )
+        self._observing.on_scopes = self._trace
+        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control, self._observing)
         self._context = server_context(config.tls) if config.tls is not None else None
         self._listeners: dict[str, Listener | GrpcioListener] = {
             "http": self._make_listener(),
@@ -158,6 +181,8 @@ class Front:
         await asyncio.gather(*(listener.drain(self._drain_s) for listener in self._listeners.values()))
         self._hand_over_counters()
         self._tell(Bye())
+        self._trace_log.close(TRACES_S)
+        self._observing.close()
         self._instances.close()
         self._arena.close()
 
@@ -179,6 +204,11 @@ class Front:
                 self._tell(Synced(message.number))
             case Answered():
                 self._asks.on_answer(message, fds)
+            case SetTrace():
+                self._observing.on_trace(message, fds)
+            case SetLog():
+                self._logs.apply(message.settings)
+                self._observing.log = message.settings
             case Configure():
                 log.error("a second configuration was ignored")
 
@@ -217,6 +247,12 @@ class Front:
         )
         with theirs:
             link.open_calls(end, theirs.fileno())
+
+    def _trace(self, scopes: dict[str, Scope]) -> None:
+        """Only while something is to be traced a request asks whether it is."""
+        self._tracer.scopes = scopes
+        is_on = any(scope.settings.levels for scope in scopes.values())
+        self._pipeline.tracer = self._tracer if is_on else None
 
     def _tell(self, message: FromFront) -> None:
         self._channel.send(message)
@@ -300,6 +336,15 @@ class Front:
         return Gauges(tuple(depths), connections, errors)
 
 
+def _to_log(line: bytes) -> None:
+    os.write(sys.stderr.fileno(), line)
+
+
+def _first_trace() -> int:
+    """Traces are numbered within what every JSON reader can hold; no two processes share numbers soon."""
+    return os.getpid() << 31 | 1
+
+
 async def serve(fd: int) -> int:
     """Runs a front on the control channel `fd` until it is told to stop; returns the exit status."""
     loop = asyncio.get_running_loop()
@@ -340,11 +385,6 @@ def main() -> int:
     """The process; arguments as in the module's docstring."""
     # SIGTERM, not SIGKILL: whoever is being answered when the controller is killed gets the answer.
     die_with_parent(int(sys.argv[2]), signal.SIGTERM)
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s front[%(process)d] %(levelname)s %(name)s: %(message)s",
-    )
     name_process("gateway-front")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller drains us
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

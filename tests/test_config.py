@@ -80,6 +80,7 @@ def test_a_section_that_is_none_is_a_fault_whatever_the_environment_adds(tmp_pat
             ["frontends.grpc.engine = 'envoy'", "'native' or 'grpcio'"],
         ),
         ({"scheduling": {"batches_in_flight": 0}}, ["at least 1 and at most 16"]),
+        ({"telemetry": {"trace_file": "/no/folder"}}, ["telemetry.trace_file = /no/folder", "no folder /no"]),
     ],
 )
 def test_a_fault_names_key_value_and_what_is_permitted(tree: dict[str, object], words: list[str]) -> None:

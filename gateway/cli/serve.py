@@ -32,6 +32,9 @@ def serve(  # ruff: ignore[too-many-arguments] - one parameter a flag is how typ
     access_log: Annotated[
         bool | None, typer.Option("--access-log", help="One JSON line a request on standard output.")
     ] = None,
+    trace_file: Annotated[
+        Path | None, typer.Option(help="Where traces go, once callers or the configuration want any.")
+    ] = None,
 ) -> None:
     """Serve the models of a repository over REST and gRPC; each is loaded when first called."""
     flags = {
@@ -43,6 +46,7 @@ def serve(  # ruff: ignore[too-many-arguments] - one parameter a flag is how typ
         "server.fronts": int(fronts) if fronts and fronts.isdigit() else fronts,
         "server.insecure_dev": insecure_dev,
         "telemetry.access_log": access_log,
+        "telemetry.trace_file": trace_file,
     }
     loaded = load_or_exit(config, flags)
     # Imported here: `gateway check` and `gateway bench` need none of it.

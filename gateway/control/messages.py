@@ -12,7 +12,9 @@ from typing import Literal
 import msgspec
 
 from gateway.core.ensemble import EnsembleGraph
+from gateway.core.log_settings import LogSettings
 from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.trace_settings import TraceValues
 
 # absent: loads when called. failed: refused until `retry_in_s` is over.
 VersionState = Literal["absent", "loading", "ready", "failed"]
@@ -114,7 +116,23 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     answer: bytes
 
 
-ToFront = Configure | Snapshot | Attach | Detach | Drain | Sync | Answered
+class SetTrace(msgspec.Struct, frozen=True, tag="set_trace"):
+    """What is set for the tracing of a model ("" all) from now on; None: nothing is any more.
+
+    Where these values number the traces, the control.budget.Budget of them comes with the packet.
+    """
+
+    model: str
+    values: TraceValues | None
+
+
+class SetLog(msgspec.Struct, frozen=True, tag="set_log"):
+    """What to log from now on."""
+
+    settings: LogSettings
+
+
+ToFront = Configure | Snapshot | Attach | Detach | Drain | Sync | Answered | SetTrace | SetLog
 
 # ---- front to controller ------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 from gateway.core.errors import GatewayError, Reason
-from gateway.core.statistics import VersionStatistics
+from gateway.core.log_settings import LogChange
+from gateway.core.trace_settings import TraceChange
 
 # ---- questions ----------------------------------------------------------------------------------
 
@@ -57,7 +58,20 @@ class GetStatistics(msgspec.Struct, frozen=True, tag="get_statistics"):
     model: str = ""
 
 
-Question = GetIndex | LoadModel | UnloadModel | GetStatistics
+class ChangeTrace(msgspec.Struct, frozen=True, tag="change_trace"):
+    """Trace requests of a model ("" all) in another way; answered by Done once every front does."""
+
+    model: str
+    change: TraceChange
+
+
+class ChangeLog(msgspec.Struct, frozen=True, tag="change_log"):
+    """Log something else; answered by Done once controller and fronts do."""
+
+    change: LogChange
+
+
+Question = GetIndex | LoadModel | UnloadModel | GetStatistics | ChangeTrace | ChangeLog
 
 # ---- answers ------------------------------------------------------------------------------------
 
@@ -80,9 +94,9 @@ class ModelIndex(msgspec.Struct, frozen=True, tag="index"):
 
 
 class Statistics(msgspec.Struct, frozen=True, tag="statistics"):
-    """Of every version that was ever called, served or not."""
+    """Of every version that was ever called, served or not, or is loaded: a list of them in each part."""
 
-    entries: tuple[VersionStatistics, ...]
+    parts: tuple[msgspec.Raw, ...]
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

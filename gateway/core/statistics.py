@@ -21,6 +21,29 @@ class BatchStatistics(msgspec.Struct, frozen=True, array_like=True):
     compute_output: Spent
 
 
+class ResponseStatistics(msgspec.Struct, frozen=True, array_like=True):
+    """Answers of one index (0 is the first) of a model that may give any number of them.
+
+    A duration is that since the answer before, or since a worker was given the request; what part of it
+    was for outputs is not known. `empty`: requests that ended without any answer. `index` is the highest
+    for all that follow it, too.
+    """
+
+    index: int
+    success: Spent = Spent()
+    fail: Spent = Spent()
+    empty: Spent = Spent()
+    cancel: Spent = Spent()
+
+
+class MemoryUsage(msgspec.Struct, frozen=True, array_like=True):
+    """Memory that is held for a model version, and given back with its processes."""
+
+    kind: str
+    device: int
+    size_bytes: int
+
+
 class VersionStatistics(msgspec.Struct, frozen=True, array_like=True):
     """Requests of one model version, and the batches they ran in; sizes ascending.
 
@@ -40,8 +63,10 @@ class VersionStatistics(msgspec.Struct, frozen=True, array_like=True):
     compute_infer: Spent = Spent()
     compute_output: Spent = Spent()
     batches: tuple[BatchStatistics, ...] = ()
+    responses: tuple[ResponseStatistics, ...] = ()
+    memory: tuple[MemoryUsage, ...] = ()
 
     @property
-    def is_never_called(self) -> bool:
-        """True where every number is 0."""
-        return not (self.success.count or self.fail.count or self.execution_count)
+    def is_empty(self) -> bool:
+        """True where every number is 0: it was never called, and is not loaded."""
+        return not (self.success.count or self.fail.count or self.execution_count or self.memory)

@@ -11,12 +11,13 @@ from gateway.frontends.v2_grpc.routes import Grpc
 from gateway.frontends.v2_rest.endpoints import Tools as RestTools
 from gateway.frontends.v2_rest.routes import Rest
 from gateway.pipeline.control import RepositoryService
+from gateway.pipeline.observing import Observing
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Endpoint, Head
 
 
 class Protocols:
-    """Implements `Service`: V2 over REST and over gRPC, of one inference service and one repository."""
+    """Implements `Service`: V2 over REST and gRPC, of one inference service, repository and settings."""
 
     def __init__(
         self,
@@ -24,10 +25,13 @@ class Protocols:
         settings: FrontendSettings,
         clock: Clock,
         repository: RepositoryService,
+        observing: Observing,
     ) -> None:
         name = settings.told_name
-        self._grpc = Grpc(GrpcTools(inference, settings.grpc, clock, repository), name, __version__)
-        rest = Rest(RestTools(inference, settings.rest, clock, repository), name, __version__)
+        for_grpc = GrpcTools(inference, settings.grpc, clock, repository, observing)
+        for_rest = RestTools(inference, settings.rest, clock, repository, observing)
+        self._grpc = Grpc(for_grpc, name, __version__)
+        rest = Rest(for_rest, name, __version__)
         self._router = Router(rest, self._grpc)
 
     def route(self, head: Head) -> Endpoint:

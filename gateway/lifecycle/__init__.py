@@ -7,7 +7,8 @@ fronts      the front processes: started, told the world, connected to workers, 
 following   the repository, looked at now and then | loads: load and unload on somebody's word
 desk        answers what fronts ask | roll_call: waits until all of them have answered
 load_slots  who may load next | disappearance: what of a shrunken listing is believed
-offers      the repository's words as a worker's orders | facts, ledger: what telemetry learns
+observing   what callers have set of traces and logs | accounts: what is told of versions
+offers      the repository's words as a worker's orders | facts, ledger, journal: what telemetry learns
 ensembles   what stands in one, and what the index tells of it
 
 Runs in the controller, on its loop, without an await between reading and writing of any state. Knows

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import NamedTuple, assert_never
 from weakref import WeakValueDictionary
@@ -21,6 +21,8 @@ from gateway.control.messages import Answered, Ask
 from gateway.control.parcels import pack, unpack
 from gateway.control.questions import (
     Answer,
+    ChangeLog,
+    ChangeTrace,
     Done,
     GetIndex,
     GetStatistics,
@@ -37,6 +39,7 @@ from gateway.core.statistics import VersionStatistics
 from gateway.lifecycle.freshness import Freshness
 from gateway.lifecycle.fronts import Reply
 from gateway.lifecycle.loads import Loads
+from gateway.lifecycle.observing import Observing
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -47,8 +50,10 @@ _DONE_BUT = "it is done, but a front does not answer"
 
 # Calls back when every front has acted upon all it was told until now.
 Synchronise = Callable[[Callable[[], None]], None]
-# What fronts have handed over: of one model, or of all ("").
-Count = Callable[[str], Sequence[VersionStatistics]]
+# What is known by now: of one model, or of all ("").
+Count = Callable[[str], Awaitable[Sequence[VersionStatistics]]]
+# Entries that are encoded together: a front decodes as many in a turn of its loop.
+PART = 100
 
 
 class _Asked(NamedTuple):
@@ -60,8 +65,9 @@ class _Asked(NamedTuple):
 class Desk:
     """Implements `FrontQuestions`: answers while `run` runs, refuses before and after; always once."""
 
-    def __init__(self, loads: Loads, synchronise: Synchronise, count_up: Count) -> None:
+    def __init__(self, loads: Loads, synchronise: Synchronise, count_up: Count, observing: Observing) -> None:
         self._loads = loads
+        self._observing = observing
         self._synchronise = synchronise
         self._freshness = Freshness(synchronise)
         self._count_up = count_up
@@ -128,7 +134,9 @@ class Desk:
                 return ModelIndex(self._loads.index())
             case GetStatistics(model):
                 await _wait_for(self._freshness.synchronise, "a front does not answer")
-                return Statistics(tuple(self._count_up(model)))
+                entries = await self._count_up(model)
+                parts = [entries[at : at + PART] for at in range(0, len(entries), PART)]
+                return Statistics(tuple([msgspec.Raw(self._encode(part)) for part in parts]))
             case LoadModel(name):
                 async with self._turn(name):
                     await self._loads.load(question, self._load_part)
@@ -140,6 +148,12 @@ class Desk:
                         async with self._turn(part):
                             await self._loads.unload(part)
                     await _wait_for(self._synchronise, _DONE_BUT)
+            case ChangeTrace(model, change):
+                self._observing.change_trace(model, change)
+                await _wait_for(self._synchronise, _DONE_BUT)
+            case ChangeLog(change):
+                self._observing.change_log(change)
+                await _wait_for(self._synchronise, _DONE_BUT)
             case _:
                 assert_never(question)
         return Done()

@@ -41,6 +41,7 @@ from gateway.control.messages import (
 from gateway.control.snapshots import Delta, aged, steps
 from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
+from gateway.lifecycle.journal import tell_front_ended
 from gateway.lifecycle.roll_call import RollCall
 from gateway.workers.messages import Connect, ToWorker
 from gateway.workers.processes import Process, describe, launch
@@ -50,9 +51,10 @@ log = logging.getLogger("gateway.fronts")
 
 FRONT = "gateway.front"
 
-
 # Takes an answer, and the descriptors that go with it.
 Reply = Callable[[Answered, tuple[int, ...]], None]
+# Takes what a front is to be told, and the descriptors that go with it.
+Send = Callable[[ToFront, tuple[int, ...]], None]
 
 
 class FrontQuestions(Protocol):
@@ -150,6 +152,7 @@ class Fronts:
         self._loop = asyncio.get_running_loop()
         self._events: FrontEvents | None = None
         self._questions: FrontQuestions | None = None
+        self._greet: Callable[[Send], None] = lambda _: None
         self._fronts = [_Front(index) for index in range(settings.count)]
         self._generations = count(1)
         # The world as last published, with the time of each view, for fronts yet to come.
@@ -167,9 +170,11 @@ class Fronts:
 
     # ---- life of the processes -----------------------------------------------------------------------
 
-    def start(self, events: FrontEvents, questions: FrontQuestions) -> None:
-        """Starts the first front, and the others as soon as it has told its ports."""
-        self._events, self._questions = events, questions
+    def start(
+        self, events: FrontEvents, questions: FrontQuestions, greet: Callable[[Send], None] = lambda _: None
+    ) -> None:
+        """Starts the first front, and the others once it has told its ports; `greet` tells each new one."""
+        self._events, self._questions, self._greet = events, questions, greet
         self._launch(self._fronts[0])
 
     async def wait_until_listening(self) -> Mapping[str, int]:
@@ -230,6 +235,11 @@ class Fronts:
         for front in self._fronts:
             self._send_change(front, Delta(changed, removed))
 
+    def for_each(self, tell: Callable[[Send], None]) -> None:
+        """Calls `tell` with the way to each front that runs."""
+        for channel in [front.channel for front in self._fronts if front.channel]:
+            tell(channel.send)
+
     def attach(self, worker: Reachable, key: ModelKey, inline: bytes = b"") -> None:
         """Connects a worker that serves `key` to all fronts, now and to come, until `detach` or `forget`.
 
@@ -279,6 +289,7 @@ class Fronts:
         )
         front.process = launch(self._settings.module, theirs, lambda code: self._on_exit(front, code))
         front.channel.send(Configure(front.index, self._configure(front.index, self._ports)))
+        self._greet(front.channel.send)
         if self._is_complete:
             now = self._clock()
             views = tuple(aged(view, now - at) for view, at in self._views.values())
@@ -294,8 +305,7 @@ class Fronts:
                 front.restart = None
 
     def _on_exit(self, front: _Front, code: int) -> None:
-        pid = front.process.pid if front.process else None
-        front.process = None
+        process, front.process = front.process, None
         self._drop_channel(front)
         self._telemetry.on_front_died(front.index)
         if self._is_draining:
@@ -308,7 +318,7 @@ class Fronts:
         now = self._clock()
         front.deaths = (*recent(front.deaths, now, self._settings.policy.window_s), now)
         wait_s = backoff(len(front.deaths), self._settings.policy, self._rng.random())
-        log.warning("front %d (pid %s) ended (%s); next in %.1f s", front.index, pid, describe(code), wait_s)
+        tell_front_ended(front.index, process.pid if process else None, describe(code), wait_s)
         self.restarts += 1
         front.restart = self._loop.call_later(wait_s, self._launch, front)
 

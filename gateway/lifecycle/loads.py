@@ -73,6 +73,7 @@ class Loads:
     async def unload(self, name: str) -> None:
         """Serves the model no more, and forgets what was put in its place; harmless for an unknown one."""
         self._lifecycle.unload(name)
+        log.info("%s: unloaded on request", name, extra={"event": "model_unloaded", "model": name})
         override = self._overrides.pop(name, None)
         if override is None:
             return

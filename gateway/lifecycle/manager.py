@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -187,6 +187,11 @@ class Lifecycle:
             (key.name, key.version): "ready" if version.is_ensemble else version.state.value
             for key, version in self._versions.items()
         }
+
+    def pids(self, model: str) -> dict[ModelKey, Sequence[int]]:
+        """The processes that serve each loaded version of a model ("" all)."""
+        versions = self._models.get(model, {}).values() if model else self._versions.values()
+        return {version.key: pids for version in versions if (pids := version.pids())}
 
     def statistics(self) -> LifecycleStatistics:
         """What there is now."""

@@ -106,6 +106,10 @@ class Version:
         """Ids of all its workers, the retired ones included."""
         return [one.worker.id for one in (*self._instances, *self._retired) if one.worker]
 
+    def pids(self) -> Sequence[int]:
+        """The processes that serve it."""
+        return [one.worker.pid for one in self._instances if one.is_serving and one.worker and one.worker.pid]
+
     def view(self, now: float) -> VersionView | None:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:
@@ -247,7 +251,6 @@ class Version:
 
     def _on_load_failed(self, instance: Instance, reason: str) -> None:
         self._means.tell(InstanceFailed(self.key, reason))
-        log.warning("%s: load failed: %s", self.key, reason)
         if self.serving == 0:
             self._fail(Event.LOAD_FAILED, reason, self._means.settings.load_failure_memory_s)
             return
@@ -304,7 +307,6 @@ class Version:
         decision = after_death(self._deaths, now, policy, means.rng.random())
         is_given_up = isinstance(decision, Quarantine)
         means.tell(WorkerDied(self.key, str(end), "quarantine" if is_given_up else "restart"))
-        log.warning("%s: a worker ended (%s): %s", self.key, end, decision)
         if isinstance(decision, Quarantine):
             reason = f"its worker died {len(self._deaths)} times, lastly by {end}"
             self._fail(Event.CRASHED, reason, decision.retry_in_s)

@@ -5,4 +5,6 @@ ensemble   a request that is several: which steps (ensemble_plan), and how they 
 calls      what models ask of other models while they execute | chain: who waits for whom
 instances  what of the workers this front can reach | classification: the highest elements of an output
 service    what frontends are promised | control, asking: what they may ask of the controller
+observing  trace and log settings | tracing: what they make of a request
+statistics what was counted | turns: long work, a part a turn of the loop
 """

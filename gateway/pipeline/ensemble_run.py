@@ -199,7 +199,7 @@ class Run:
             pending.fail(error)
             return
         lease = together([self._held.pop(output.name, None) for output in self._plan.outputs])
-        pending.compute_s = self._clock() - pending.sent
+        pending.timings_ns = (0, round((self._clock() - pending.sent) * 1e9), 0)
         pending.answer(InferResponse(spec.name, spec.version, outputs, pending.request.id, lease=lease))
 
     def _output(self, output: TensorSpec) -> Tensor:

@@ -22,6 +22,7 @@ from gateway.pipeline.cold import Waiting
 from gateway.pipeline.ensemble import Ensemble
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.pipeline.statistics import AskStatistics, Counted
+from gateway.pipeline.tracing import Tracer
 from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.queue_policy import deadline_of
 from gateway.scheduling.settings import SchedulingSettings
@@ -51,6 +52,7 @@ class Pipeline:
         self._ask_statistics = ask_statistics
         self._busy: set[VersionSlot] = set()
         self._is_draining = False
+        self.tracer: Tracer | None = None  # while anything is to be traced
 
     # ---- a request's life -----------------------------------------------------------------------
 
@@ -74,6 +76,8 @@ class Pipeline:
         try:
             if request.outputs:
                 pending.done = classified(request.outputs, slot, done)
+            if self.tracer is not None:
+                self.tracer.begin(pending)
             if slot.hot is not None:
                 slot.hot.add(pending)
             else:
@@ -103,6 +107,8 @@ class Pipeline:
         self._busy.add(slot)
         try:
             pending.done = classified(request.outputs, slot, pending.done)
+            if self.tracer is not None:
+                self.tracer.begin(pending)
             if slot.hot is not None:
                 slot.hot.add(pending)
             else:
@@ -170,7 +176,7 @@ class Pipeline:
                 reason,
                 self._clock() - pending.arrived,
                 pending.sent - pending.arrived if pending.sent else 0.0,
-                pending.compute_s,
+                pending.timings_ns[1] * 1e-9,
                 pending.plan.rows if pending.sent else 0,
                 pending.batch_rows,
                 pending.is_cold,

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from gateway.control.questions import Answer, GetStatistics, Statistics
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Ticket
 from gateway.core.model import ModelKey
 from gateway.core.statistics import VersionStatistics
 from gateway.pipeline.asking import Asks
+from gateway.pipeline.turns import in_turns
 
 # More than the controller waits for fronts (lifecycle.desk.SYNC_S), so that its reason is told.
 STATISTICS_S = 12.0
@@ -34,8 +37,24 @@ def _heard(keys: tuple[ModelKey, ...], counted: Counted, answer: Answer | Gatewa
     match answer:
         case GatewayError():
             counted(answer)
-        case Statistics(entries):
-            found = {ModelKey(one.name, one.version): one for one in entries}
-            counted(tuple([found.get(key) or VersionStatistics(key.name, key.version) for key in keys]))
+        case Statistics(parts):
+            in_turns(_decode, parts, partial(_read, keys, counted))
         case _:
             counted(GatewayError(f"the controller answered with {type(answer).__name__}"))
+
+
+def _read(
+    keys: tuple[ModelKey, ...],
+    counted: Counted,
+    parts: list[tuple[VersionStatistics, ...]] | GatewayError,
+) -> None:
+    if isinstance(parts, GatewayError):
+        counted(parts)
+        return
+    found = {ModelKey(one.name, one.version): one for part in parts for one in part}
+    counted(tuple([found.get(key) or VersionStatistics(key.name, key.version) for key in keys]))
+
+
+_decode: Callable[[bytes], tuple[VersionStatistics, ...]] = msgspec.msgpack.Decoder(
+    tuple[VersionStatistics, ...]
+).decode

@@ -16,7 +16,7 @@ from gateway.core.model import ModelSpec
 from gateway.scheduling.contract import Loop
 from gateway.scheduling.pending import Closed, Pending
 from gateway.scheduling.splitting import split, whole
-from gateway.workers.links import Output
+from gateway.workers.links import Output, Timings
 
 Result = InferResponse | GatewayError
 
@@ -47,7 +47,7 @@ class Ordering:
         spec: ModelSpec,
         members: Sequence[Pending],
         outputs: Sequence[Output],
-        compute_s: float,
+        timings_ns: Timings,
         lease: Lease | None,
     ) -> None:
         """Gives each member of a batch its part of the outputs, in turn; takes over `lease`."""
@@ -56,7 +56,7 @@ class Ordering:
             [whole(spec, members[0], outputs, lease)] if is_alone else split(spec, members, outputs, lease)
         )
         for member, response in zip(members, answers, strict=True):
-            member.compute_s = compute_s
+            member.timings_ns = timings_ns
             self.tell(member, response)
             member.leave_batch()
         if lease is not None and not is_alone:

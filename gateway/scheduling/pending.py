@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Cancelled, GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
+from gateway.telemetry.executions import CANCEL, EMPTY, FAIL, SUCCESS, Executions
 from gateway.workers.frames import STREAM_WINDOW_BYTES
-from gateway.workers.links import Link
+from gateway.workers.links import Link, Timings
 from gateway.workers.plans import Signature
 
 # Grants are saved up to this: a frame for every part would cost as much as the parts.
 _GRANT_BYTES = STREAM_WINDOW_BYTES // 4
+
+NOT_RUN: Timings = (0, 0, 0)
 
 Compat = tuple[object, ...]
 Closed = Callable[["Pending", GatewayError | None], None]
@@ -41,7 +45,6 @@ class Pending:
     __slots__ = (
         "arrived",
         "batch_rows",
-        "compute_s",
         "deadline",
         "done",
         "in_batch",
@@ -52,6 +55,7 @@ class Pending:
         "request",
         "sent",
         "strikes",
+        "timings_ns",
         "version",
     )
 
@@ -71,7 +75,7 @@ class Pending:
         self.is_cold = False
         self.strikes = 0  # workers that died while running this request
         self.sent = 0.0
-        self.compute_s = 0.0
+        self.timings_ns = NOT_RUN
         self.batch_rows = 0
 
     def answer(self, response: InferResponse) -> None:
@@ -120,7 +124,18 @@ class PendingStream(Pending):
     deadline has `patience_s` for each answer, not for all of them.
     """
 
-    __slots__ = ("_batch_id", "_link", "_owed", "limit", "parts", "patience_s", "sink")
+    __slots__ = (
+        "_batch_id",
+        "_clock",
+        "_executions",
+        "_link",
+        "_owed",
+        "_told",
+        "limit",
+        "parts",
+        "patience_s",
+        "sink",
+    )
 
     def __init__(
         self, request: InferRequest, sink: StreamSink, on_closed: Closed, arrived: float, patience_s: float
@@ -133,9 +148,15 @@ class PendingStream(Pending):
         self._link: Link | None = None
         self._batch_id = 0
         self._owed = 0
+        self._executions: Executions | None = None
+        self._clock: Clock | None = None
+        self._told = 0.0
 
-    def run_as(self, link: Link, batch_id: int) -> None:
+    def run_as(self, link: Link, batch_id: int, executions: Executions, clock: Clock) -> None:
         """A decoupled model runs it from now on, as a batch of its own."""
+        self._executions = executions
+        self._clock = clock
+        self._told = clock()
         self._link = link
         self._batch_id = batch_id
         self._owed = 0
@@ -146,6 +167,7 @@ class PendingStream(Pending):
             if response.lease is not None:
                 response.lease.release()
             return
+        self._count(SUCCESS, now)
         self.parts += 1
         self.deadline = min(self.limit, now + self.patience_s)
         self._owed += cost
@@ -180,7 +202,16 @@ class PendingStream(Pending):
     def _close(self, error: GatewayError | None) -> None:
         if error is not None and self.in_batch and self._link is not None:
             self._link.stop(self._batch_id)
+        if self._clock is not None and (error is not None or not self.parts):
+            how = EMPTY if error is None else CANCEL if isinstance(error, Cancelled) else FAIL
+            self._count(how, self._clock())
         super()._close(error)
+
+    def _count(self, how: int, now: float) -> None:
+        """How its next answer went, and the time since the one before."""
+        if self._executions is not None:
+            self._executions.response(self.parts, how, round((now - self._told) * 1e9))
+        self._told = now
 
 
 def as_stream(pending: Pending) -> PendingStream:

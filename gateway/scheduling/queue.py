@@ -238,7 +238,7 @@ class ModelQueue:
             member.batch_rows = rows
         slot.batches[batch_id] = members
         if self._is_decoupled:
-            as_stream(members[0]).run_as(slot.link, batch_id)
+            as_stream(members[0]).run_as(slot.link, batch_id, self._executions, self._clock)
         parts = [
             [member.request.inputs[member.plan.order[place]].data for member in members]
             for place in range(len(plan.order))
@@ -257,21 +257,20 @@ class ModelQueue:
         """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
         members = self._finished(link, batch_id)
         self._executions.ran(members[0].batch_rows, len(members), timings_ns)
-        compute_s = timings_ns[1] * 1e-9
         if self._ordering is not None:
-            self._ordering.answer(self.spec, members, outputs, compute_s, lease)
+            self._ordering.answer(self.spec, members, outputs, timings_ns, lease)
         elif len(members) == 1:
             only = members[0]
             if not only.is_open:
                 self._executions.dropped(only.plan.rows, timings_ns)
-            only.compute_s = compute_s
+            only.timings_ns = timings_ns
             only.answer(whole(self.spec, only, outputs, lease))
             only.leave_batch()
         else:
             for member, response in zip(members, split(self.spec, members, outputs, lease), strict=True):
                 if not member.is_open:
                     self._executions.dropped(member.plan.rows, timings_ns)
-                member.compute_s = compute_s
+                member.timings_ns = timings_ns
                 member.answer(response)
                 member.leave_batch()
             if lease is not None:
@@ -289,7 +288,7 @@ class ModelQueue:
         """A decoupled model has given all its answers to a request."""
         only = as_stream(self._finished(link, batch_id)[0])
         self._executions.ran(only.batch_rows, 1, (0, infer_ns, 0))
-        only.compute_s = infer_ns * 1e-9
+        only.timings_ns = (0, infer_ns, 0)
         only.end()
         only.leave_batch()
         self._pump_soon()

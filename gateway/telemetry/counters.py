@@ -159,10 +159,10 @@ class Counters:
             if not one.is_changed:
                 continue
             for part in one.parts():
-                room -= len(part.batches) + _PART_SIZES
+                room -= part.weight + _PART_SIZES
                 if room < 0:
                     packets.append([])
-                    room = SIZES_A_PART - len(part.batches)
+                    room = SIZES_A_PART - part.weight
                 packets[-1].append(part)
         return packets
 

@@ -11,7 +11,12 @@ The clock is wall time: when a model was last used is told to people.
 from __future__ import annotations
 
 from gateway.core.clock import Clock
-from gateway.telemetry.series import BatchSums, ExecutionSeries
+from gateway.telemetry.series import BatchSums, ExecutionSeries, ResponseSums
+
+# How an answer of a model that may give several went; the place of its two sums.
+SUCCESS, FAIL, EMPTY, CANCEL = 0, 2, 4, 6
+# The last one counts for all that follow it too: a stream may have any number.
+MAX_RESPONSES = 256
 
 # Nanoseconds before, in and after the engine.
 Timings = tuple[int, int, int]
@@ -37,6 +42,7 @@ class Executions:
 
     __slots__ = (
         "_clock",
+        "_responses",
         "_sizes",
         "dropped_rows",
         "is_changed",
@@ -53,6 +59,7 @@ class Executions:
         self.version = version
         self._clock = clock
         self._sizes: dict[int, _Sums] = {}
+        self._responses: dict[int, list[int]] = {}
         self.shared_input_ns = 0
         self.shared_infer_ns = 0
         self.shared_output_ns = 0
@@ -86,15 +93,30 @@ class Executions:
         self.shared_output_ns -= output_ns
         self.dropped_rows += rows
 
+    def response(self, index: int, how: int, duration_ns: int) -> None:
+        """Counts answer `index` of a request that may have any number of them, or what came in its place."""
+        place = min(index, MAX_RESPONSES - 1)
+        sums = self._responses.get(place)
+        if sums is None:
+            sums = self._responses[place] = [0] * 8
+        sums[how] += 1
+        sums[how + 1] += duration_ns
+        self.is_changed = True
+
     def parts(self) -> list[ExecutionSeries]:
         """What was counted so far, as it travels: for many sizes several, which `take` puts together."""
         self.is_changed = False
         sizes = sorted(self._sizes)
-        return [
-            self._part(sizes[at : at + SIZES_A_PART]) for at in range(0, max(len(sizes), 1), SIZES_A_PART)
+        told = [
+            self._part(sizes[at : at + SIZES_A_PART], {}) for at in range(0, max(len(sizes), 1), SIZES_A_PART)
         ]
+        if self._responses:
+            told.append(
+                self._part([], {index: ResponseSums(*sums) for index, sums in self._responses.items()})
+            )
+        return told
 
-    def _part(self, sizes: list[int]) -> ExecutionSeries:
+    def _part(self, sizes: list[int], responses: dict[int, ResponseSums]) -> ExecutionSeries:
         batches = {}
         for size in sizes:
             sums = self._sizes[size]
@@ -108,4 +130,5 @@ class Executions:
             self.shared_output_ns,
             self.dropped_rows,
             self.last_s,
+            responses,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -12,6 +12,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.telemetry.counters import Merged
+from gateway.telemetry.device_series import device_families, render_devices_as_triton
+from gateway.telemetry.machine import DeviceReading
 from gateway.telemetry.series import Histogram
 from gateway.telemetry.triton_names import render_as_triton
 
@@ -49,23 +51,32 @@ class ControlFacts(Protocol):
         """Deaths of fronts and zygotes, by kind."""
 
 
-def render(merged: Merged, facts: ControlFacts, compat: Literal["none", "triton"] = "none") -> bytes:
+def render(
+    merged: Merged,
+    facts: ControlFacts,
+    compat: Literal["none", "triton"] = "none",
+    devices: Sequence[DeviceReading] = (),
+) -> bytes:
     """The whole page; `compat` "triton" adds the names that Triton gives to the same things."""
     registry = CollectorRegistry()
-    registry.register(_Page(merged, facts))
+    registry.register(_Page(merged, facts, devices))
     page = generate_latest(registry)
-    return page + render_as_triton(merged) if compat == "triton" else page
+    if compat != "triton":
+        return page
+    return page + render_as_triton(merged) + render_devices_as_triton(devices)
 
 
 class _Page(Collector):
-    def __init__(self, merged: Merged, facts: ControlFacts) -> None:
+    def __init__(self, merged: Merged, facts: ControlFacts, devices: Sequence[DeviceReading]) -> None:
         self._merged = merged
         self._facts = facts
+        self._devices = devices
 
     def collect(self) -> Iterable[Metric]:
         yield from _requests(self._merged)
         yield from _gauges(self._merged)
         yield from _loads(self._facts)
+        yield from device_families(self._devices)
 
 
 def _requests(merged: Merged) -> Iterable[Metric]:

@@ -96,6 +96,24 @@ class BatchSums(msgspec.Struct, array_like=True):
         self.output_ns += other.output_ns
 
 
+class ResponseSums(msgspec.Struct, array_like=True):
+    """Answers of one index, by how they went: how many, and the nanoseconds they took."""
+
+    successes: int = 0
+    success_ns: int = 0
+    failures: int = 0
+    failure_ns: int = 0
+    empties: int = 0
+    empty_ns: int = 0
+    cancels: int = 0
+    cancel_ns: int = 0
+
+    def add(self, other: ResponseSums) -> None:
+        """Adds what `other` of the same index counted."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
 class ExecutionSeries(msgspec.Struct, array_like=True):
     """The batches of one (model, version) by size.
 
@@ -111,6 +129,12 @@ class ExecutionSeries(msgspec.Struct, array_like=True):
     shared_output_ns: int = 0
     dropped_rows: int = 0
     last_s: float = 0.0  # since 1970; 0 before the first batch
+    responses: dict[int, ResponseSums] = {}
+
+    @property
+    def weight(self) -> int:
+        """How much of a packet it takes, as a number of batch sizes."""
+        return len(self.batches) + 2 * len(self.responses)
 
     def take(self, newer: ExecutionSeries) -> None:
         """Replaces what is known by what `newer` says: it may hold some of the sizes only."""
@@ -120,6 +144,7 @@ class ExecutionSeries(msgspec.Struct, array_like=True):
         self.shared_output_ns = newer.shared_output_ns
         self.dropped_rows = newer.dropped_rows
         self.last_s = newer.last_s
+        self.responses.update(newer.responses)
 
     def add(self, other: ExecutionSeries) -> None:
         """Adds what `other` of the same labels counted."""
@@ -130,6 +155,8 @@ class ExecutionSeries(msgspec.Struct, array_like=True):
         self.shared_output_ns += other.shared_output_ns
         self.dropped_rows += other.dropped_rows
         self.last_s = max(self.last_s, other.last_s)
+        for index, told in other.responses.items():
+            self.responses.setdefault(index, ResponseSums()).add(told)
 
 
 class QueueDepth(msgspec.Struct, frozen=True):

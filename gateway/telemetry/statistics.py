@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
+from gateway.core.statistics import BatchStatistics, ResponseStatistics, Spent, VersionStatistics
 from gateway.telemetry.counters import Merged, Model
-from gateway.telemetry.series import OK, BatchSums, ExecutionSeries, Series
+from gateway.telemetry.series import OK, BatchSums, ExecutionSeries, ResponseSums, Series
 
 
 class _Requests(msgspec.Struct):
@@ -61,6 +61,7 @@ def _version(key: Model, requests: _Requests, ran: ExecutionSeries) -> VersionSt
         spent(lambda sums: sums.infer_ns, ran.shared_infer_ns),
         spent(lambda sums: sums.output_ns, ran.shared_output_ns),
         tuple([_batch(size, sizes[size]) for size in sorted(sizes)]),
+        tuple([_response(index, ran.responses[index]) for index in sorted(ran.responses)]),
     )
 
 
@@ -68,6 +69,16 @@ def _batch(size: int, sums: BatchSums) -> BatchStatistics:
     count = sums.count
     return BatchStatistics(
         size, Spent(count, sums.input_ns), Spent(count, sums.infer_ns), Spent(count, sums.output_ns)
+    )
+
+
+def _response(index: int, sums: ResponseSums) -> ResponseStatistics:
+    return ResponseStatistics(
+        index,
+        Spent(sums.successes, sums.success_ns),
+        Spent(sums.failures, sums.failure_ns),
+        Spent(sums.empties, sums.empty_ns),
+        Spent(sums.cancels, sums.cancel_ns),
     )
 
 

@@ -201,9 +201,9 @@ class ForkServer:
         now = self._clock()
         self._deaths = (*recent(self._deaths, now, self._settings.crash_window_s), now)
         wait_s = backoff(len(self._deaths), policy_of(self._settings), self._rng.random())
-        log.warning(
-            "zygote %s ended (%s); next one in %.1f s", process.pid if process else "", describe(code), wait_s
-        )
+        pid = process.pid if process else ""
+        extra = {"event": "zygote_died", "zygote_pid": pid, "end": describe(code), "next_in_s": wait_s}
+        log.warning("zygote %s ended (%s); next one in %.1f s", pid, describe(code), wait_s, extra=extra)
         self._drop_channel()
         self._events.on_zygote_died()
         self._fail_pending()

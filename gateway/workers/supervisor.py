@@ -367,7 +367,8 @@ class Supervisor:
 
     def _end_hung(self, handle: WorkerHandle, reason: str) -> None:
         self._hung += 1
-        log.warning("worker %d (pid %s): %s: ended", handle.id, handle.pid, reason)
+        extra = {"event": "worker_hung", "worker_pid": handle.pid, "reason": reason}
+        log.warning("worker %d (pid %s): %s: ended", handle.id, handle.pid, reason, extra=extra)
         handle.terminate(reason)
 
     async def _wait_until_empty(self, timeout_s: float) -> None:

@@ -9,7 +9,13 @@ from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, ModelNotFound
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
 from gateway.core.model import ModelSpec
-from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
+from gateway.core.statistics import (
+    BatchStatistics,
+    MemoryUsage,
+    ResponseStatistics,
+    Spent,
+    VersionStatistics,
+)
 from gateway.core.tensor import Buffer, TensorSpec
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.pipeline.statistics import Counted
@@ -42,6 +48,8 @@ COUNTED = VersionStatistics(
         BatchStatistics(1, Spent(3, 1), Spent(3, 2), Spent(3, 3)),
         BatchStatistics(4, Spent(2, 4), Spent(2, 5), Spent(2, 6)),
     ),
+    (ResponseStatistics(2, Spent(21, 31), Spent(22, 32), Spent(23, 33), Spent(24, 34)),),
+    (MemoryUsage("CPU", 0, 77),),
 )
 NOT_CALLED = VersionStatistics("fraud", 1)
 

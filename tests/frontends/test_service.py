@@ -7,6 +7,7 @@ from gateway.core.clock import monotonic_s
 from gateway.frontends.service import Protocols
 from gateway.frontends.settings import FrontendSettings
 from gateway.pipeline.control import NoControl
+from gateway.pipeline.observing import Observing
 from gateway.wire.exchange import Head
 from tests.fakes.inference import FakeExchange, FakeInferenceService
 
@@ -29,7 +30,7 @@ def test_each_protocol_answers_for_itself(
     method: bytes, path: bytes, headers: tuple[tuple[bytes, bytes], ...], status: int
 ) -> None:
     protocols = Protocols(
-        FakeInferenceService(), FrontendSettings(server_name="edge"), monotonic_s, NoControl()
+        FakeInferenceService(), FrontendSettings(server_name="edge"), monotonic_s, NoControl(), Observing()
     )
     head = Head(method, path, headers, http_version="2")
     exchange = FakeExchange(head)
@@ -42,7 +43,7 @@ def test_each_protocol_answers_for_itself(
 @pytest.mark.parametrize(("compat", "name"), [("none", "edge"), ("triton", "triton")])
 def test_the_name_in_the_metadata_is_the_configured_one(compat: Literal["none", "triton"], name: str) -> None:
     settings = FrontendSettings(server_name="edge", compat=compat)
-    protocols = Protocols(FakeInferenceService(), settings, monotonic_s, NoControl())
+    protocols = Protocols(FakeInferenceService(), settings, monotonic_s, NoControl(), Observing())
     head = Head(b"GET", b"/v2", (), http_version="1.1")
     exchange = FakeExchange(head)
     protocols.route(head).handle(exchange, b"", None)

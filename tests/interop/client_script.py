@@ -138,7 +138,7 @@ async def server_metadata(client):
     if client.is_http:
         assert "binary_tensor_data" in answer["extensions"], answer
     assert "model_repository(unload_dependents)" in answer["extensions"], answer
-    assert "statistics" in answer["extensions"], answer
+    assert {"statistics", "trace", "logging"} <= set(answer["extensions"]), answer
 
 
 async def model_metadata(client):
@@ -246,21 +246,50 @@ async def the_highest_classes(client):
 
 async def what_is_off_says_so(client):
     options = {} if client.is_http else {"as_json": True}
-    traced = await client.call("get_trace_settings", **options)
-    logged = await client.call("get_log_settings", **options)
     regions = await client.call("get_system_shared_memory_status", **options)
-    if client.is_http:
-        assert (traced["trace_level"], logged["log_info"], regions) == (["OFF"], True, []), (traced, logged)
-    else:
-        assert traced["settings"]["trace_level"]["value"] == ["OFF"], traced
-        assert logged["settings"]["log_info"]["bool_param"] is True, logged
+    assert not (regions if client.is_http else regions.get("regions")), regions
     for method, arguments in (
-        ("update_trace_settings", (None, {"trace_level": ["TIMESTAMPS"]})),
-        ("update_log_settings", ({"log_verbose_level": 1},)),
         ("register_system_shared_memory", ("region", "/region", 16)),
         ("unregister_cuda_shared_memory", ()),
     ):
         client.expect(await client.refusal(method, *arguments), "501", "UNIMPLEMENTED")
+
+
+def texts(client, answer, name):
+    """A trace setting as a list of texts."""
+    if not client.is_http:
+        return answer["settings"][name].get("value", [])
+    return answer[name] if isinstance(answer[name], list) else [answer[name]]
+
+
+async def trace_settings_are_changed_and_taken_back(client):
+    options = {} if client.is_http else {"as_json": True}
+    for model in ("simple", None):
+        before = await client.call("get_trace_settings", model, **options)
+        assert texts(client, before, "trace_level") == ["OFF"], before
+        changes = {"trace_level": ["TIMESTAMPS", "TENSORS"], "trace_rate": "1000000", "trace_count": "7"}
+        after = await client.call("update_trace_settings", model, changes, **options)
+        assert after == await client.call("get_trace_settings", model, **options), after
+        assert texts(client, after, "trace_level") == ["TIMESTAMPS", "TENSORS"], after
+        assert texts(client, after, "trace_count") == ["7"], after
+        back = await client.call("update_trace_settings", model, dict.fromkeys(changes), **options)
+        assert back == before, back
+    refused = await client.refusal("update_trace_settings", None, {"trace_file": "/tmp/traces"})
+    client.expect(refused, "400", "INVALID_ARGUMENT")
+    assert "'trace_file'" in refused.message(), refused
+
+
+async def log_settings_are_changed_and_taken_back(client):
+    options = {} if client.is_http else {"as_json": True}
+    before = await client.call("get_log_settings", **options)
+    changes = {"log_verbose_level": 1, "log_format": "ISO8601", "log_info": False}
+    after = await client.call("update_log_settings", changes, **options)
+    assert after == await client.call("get_log_settings", **options), after
+    assert after != before, after
+    back = await client.call("update_log_settings", dict.fromkeys(changes), **options)
+    assert back == before, back
+    refused = await client.refusal("update_log_settings", {"log_file": "/tmp/log"})
+    client.expect(refused, "400", "INVALID_ARGUMENT")
 
 
 async def every_datatype_in_binary(client):
@@ -483,6 +512,8 @@ CHECKS = [
     requested_outputs_and_no_others,
     the_highest_classes,
     what_is_off_says_so,
+    trace_settings_are_changed_and_taken_back,
+    log_settings_are_changed_and_taken_back,
     every_datatype_in_binary,
     empty_rows_come_back,
     sixteen_mebibytes_come_back,
@@ -505,10 +536,11 @@ HTTP_CHECKS = [
 ]
 
 
-async def main(flavour, address):
+async def main(flavour, address, _, only=""):
     client = Client(flavour, address)
     found = {}
-    for check in CHECKS + (HTTP_CHECKS if client.is_http else []):
+    checks = CHECKS + (HTTP_CHECKS if client.is_http else [])
+    for check in [check for check in checks if only in check.__name__]:
         try:
             await check(client)
             found[check.__name__] = ""
@@ -519,4 +551,4 @@ async def main(flavour, address):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import grpc
@@ -21,6 +22,8 @@ REST = [
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "trace",
+    "logging",
 ]
 REQUEST = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
 
@@ -47,3 +50,21 @@ def test_names_are_tritons(tmp_path: Path) -> None:
         assert running.page()[f"nv_inference_count{{{model}}}"] == 1
         assert running.page()[f"nv_inference_exec_count{{{model}}}"] == 1
         assert running.page()[f"nv_inference_compute_input_duration_us{{{model}}}"] > 0
+
+
+def test_devices_are_on_the_page(tmp_path: Path) -> None:
+    identity(tmp_path / "echo" / "1")
+    path = os.pathsep.join([str(Path("tests/fakes/nvml").absolute()), os.environ.get("PYTHONPATH", "")])
+    environment = {**SETTINGS, "PYTHONPATH": path, "GATEWAY_TELEMETRY__DEVICES_S": "0.1"}
+    with gateway(tmp_path, environment=environment) as running:
+        until_blocking(lambda: "nv_cpu_utilization" in running.page())
+        page = running.page()
+        assert 0 <= page["nv_cpu_utilization"] <= 1
+        assert page["nv_cpu_memory_total_bytes"] > page["nv_cpu_memory_used_bytes"] > 0
+        assert page['nv_gpu_utilization{gpu_uuid="GPU-0"}'] == 0.25
+        assert page['nv_energy_consumption{gpu_uuid="GPU-0"}'] == 1234.567
+        gpus = [name for name in page if name.startswith("nv_gpu") and "GPU-1" in name]
+        assert gpus == [f'nv_gpu_memory_{kind}_bytes{{gpu_uuid="GPU-1"}}' for kind in ("total", "used")]
+        assert page['gateway_device_power_watts{device="GPU-0",kind="gpu"}'] == 70.5
+        assert not [name for name in page if name.startswith(("nv_cache", "nv_pinned"))]
+        assert running.stop() == 0

@@ -135,26 +135,14 @@ def test_extensions_that_are_off_over_rest(gateway_process: Gateway) -> None:
         assert gateway_process.ask(f"/v2/{kind}sharedmemory/status")[:2] == (200, [])
         status, answer, _ = gateway_process.ask(f"/v2/{kind}sharedmemory/region/a/register", {"key": "/a"})
         assert (status, answer["code"]) == (501, "UNSUPPORTED")
-    assert gateway_process.ask("/v2/trace/setting")[1]["trace_level"] == ["OFF"]
-    assert gateway_process.ask("/v2/models/fraud/trace/setting", {})[0] == 200
-    assert gateway_process.ask("/v2/models/absent/trace/setting")[0] == 404
-    assert gateway_process.ask("/v2/trace/setting", {"trace_file": "/tmp/x"})[0] == 501
-    log = gateway_process.ask("/v2/logging")[1]
-    assert (log["log_info"], log["log_verbose_level"]) == (True, 0)
-    assert gateway_process.ask("/v2/logging", {"log_file": "/tmp/x"})[0] == 501
     assert post(gateway_process, "/v2/systemsharedmemory/status", b"")[0] == 405
 
 
 def test_extensions_that_are_off_over_grpc(channel: grpc.Channel) -> None:
     assert not call(channel, "SystemSharedMemoryStatus", pb.SystemSharedMemoryStatusRequest()).regions
-    assert call(channel, "TraceSetting", pb.TraceSettingRequest()).settings["trace_level"].value == ["OFF"]
-    assert call(channel, "LogSettings", pb.LogSettingsRequest()).settings["log_info"].bool_param
-    change = pb.LogSettingsRequest()
-    change.settings["log_file"].string_param = "/tmp/x"
     refused = {
         "CudaSharedMemoryRegister": pb.CudaSharedMemoryRegisterRequest(name="a"),
         "SystemSharedMemoryUnregister": pb.SystemSharedMemoryUnregisterRequest(),
-        "LogSettings": change,
     }
     for name, request in refused.items():
         with pytest.raises(grpc.RpcError) as error:

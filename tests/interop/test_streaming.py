@@ -466,3 +466,28 @@ def test_a_drain_lets_streams_end_and_ends_idle_calls(repository: Path, engine: 
         wait.set()
         assert running.process.wait(30) == 0
         client.channel.close()
+
+
+def test_answers_are_counted_by_their_place(running: Gateway) -> None:
+    def told() -> Any:
+        (entry,) = running.ask("/v2/models/counter/stats")[1]["model_stats"]
+        return entry["response_stats"]
+
+    def count(place: int, kind: str) -> int:
+        return int(told().get(str(place), {}).get(kind, {"count": 0})["count"])
+
+    before = [(count(place, "success"), count(place, "fail")) for place in range(4)]
+    empty = count(0, "empty_response")
+    assert generate(running, "counter", counter(3))[0] == 200
+    generate(running, "counter", counter(3, fail_at=1))
+    generate(running, "counter", counter(0))
+    after = [(count(place, "success"), count(place, "fail")) for place in range(4)]
+    grown = [(now[0] - then[0], now[1] - then[1]) for now, then in zip(after, before, strict=True)]
+    assert grown == [(2, 0), (1, 1), (1, 0), (0, 0)]
+    assert count(0, "empty_response") == empty + 1
+    assert told()["0"]["compute_infer"]["ns"] == told()["0"]["success"]["ns"] > 0
+    with grpc.insecure_channel(running.grpc) as channel:
+        ask = channel.unary_unary("/inference.GRPCInferenceService/ModelStatistics")
+        request = pb.ModelStatisticsRequest(name="counter").SerializeToString()
+        (same,) = pb.ModelStatisticsResponse.FromString(ask(request, timeout=10)).model_stats
+    assert same.response_stats["1"].fail.count == after[1][1]

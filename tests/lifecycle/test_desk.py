@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from gateway.control.messages import Answered, Ask
+from gateway.control.messages import Answered, Ask, SetLog, SetTrace
 from gateway.control.parcels import pack, unpack
 from gateway.control.questions import (
     Answer,
+    ChangeLog,
+    ChangeTrace,
     Done,
     GetIndex,
     GetStatistics,
@@ -26,13 +28,20 @@ from gateway.control.questions import (
     UnloadModel,
 )
 from gateway.core.errors import InvalidInput, Reason
+from gateway.core.log_settings import LogChange, LogSettings
 from gateway.core.statistics import VersionStatistics
+from gateway.core.trace_settings import TraceChange, TraceSettings, TraceValues
 from gateway.lifecycle import desk
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.loads import LoadPart
+from gateway.lifecycle.observing import Observing
 from tests.fakes.waiting import until
 
 ENTRIES = tuple(IndexEntry(f"m{number}", 1, "READY") for number in range(5000))
+
+
+def told(*entries: VersionStatistics) -> Statistics:
+    return Statistics((msgspec.Raw(msgspec.msgpack.encode(entries)),))
 
 
 class FakeLoads:
@@ -72,10 +81,18 @@ class Office:
         self.loads = FakeLoads()
         self.waiting: list[Callable[[], None]] = []
         self.counted = {"m": VersionStatistics("m", 1)}
-        self.desk = Desk(self.loads, self.waiting.append, self.count_up)  # type: ignore[arg-type]
+        self.told: list[object] = []
+        self.observing = Observing(
+            TraceSettings(), LogSettings(), lambda tell: tell(self.tell), lambda _: None
+        )
+        self.desk = Desk(self.loads, self.waiting.append, self.count_up, self.observing)  # type: ignore[arg-type]
         self.answers: dict[int, Answer] = {}
 
-    def count_up(self, model: str) -> list[VersionStatistics]:
+    def tell(self, message: object, fds: tuple[int, ...]) -> None:
+        assert not fds
+        self.told.append(message)
+
+    async def count_up(self, model: str) -> list[VersionStatistics]:
         return [self.counted[model]]
 
     def ask(self, number: int, question: Question) -> None:
@@ -126,11 +143,11 @@ def test_statistics_are_counted_up_when_every_front_has_told_the_newest() -> Non
         assert len(office.waiting) == 1, "one at a time, however many ask"
         first = office.counted["m"]
         office.synchronise()
-        await until(lambda: office.answers.get(1) == Statistics((first,)) and office.waiting)
+        await until(lambda: office.answers.get(1) == told(first) and office.waiting)
         assert 2 not in office.answers, "what the first heard may be older than the second question"
         second = office.counted["m"] = VersionStatistics("m", 1, 5)
         office.synchronise()
-        await until(lambda: office.answers.get(2) == Statistics((second,)))
+        await until(lambda: office.answers.get(2) == told(second))
 
     run(scenario)
 
@@ -265,3 +282,22 @@ def test_the_models_of_an_ensemble_are_loaded_with_it_and_unloaded_where_that_is
 
     loads = ["load e", "load a", "loaded a", "load b", "loaded b", "loaded e"]
     assert run(scenario).loads.calls == [*loads, "unload e", "unload e", "unload a", "unload b"]
+
+
+def test_settings_are_changed_when_every_front_knows() -> None:
+    async def scenario(office: Office) -> None:
+        office.ask(1, ChangeTrace("m", TraceChange(rate=3)))
+        office.ask(2, ChangeLog(LogChange(info=False)))
+        office.ask(3, ChangeTrace("", TraceChange(rate=0)))
+        await until(lambda: len(office.waiting) == 2 and office.answers)
+        assert [*office.answers] == [3]
+        refused = office.answers[3]
+        assert isinstance(refused, Refused)
+        assert (refused.reason, "'trace_rate'" in refused.text) == (Reason.INVALID_INPUT, True)
+        office.synchronise()
+        office.synchronise()
+        await until(lambda: len(office.answers) == 3)
+        assert (office.answers[1], office.answers[2]) == (Done(), Done())
+        assert office.told == [SetTrace("m", TraceValues(rate=3)), SetLog(LogSettings(info=False))]
+
+    run(scenario)

@@ -204,7 +204,7 @@ def test_steps_that_do_not_need_each_other_are_under_way_together() -> None:
     assert isinstance(answer, InferResponse)
     assert (answer.model, answer.version, answer.id) == ("e", 1, "the id")
     assert answer.outputs == (tensor("out", 5, 9),)
-    assert (pending.compute_s, pending.plan.rows, pending.is_cold) == (0.25, 1, False)
+    assert (pending.timings_ns[1], pending.plan.rows, pending.is_cold) == (250_000_000, 1, False)
     assert world.closed == [None]
     world.check_over()
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from math import inf
 
 import pytest
@@ -5,7 +6,10 @@ import pytest
 from gateway.core.errors import Cancelled, GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import InferResponse, StreamTicket
 from gateway.scheduling.pending import Pending, PendingStream, as_stream
+from gateway.telemetry.executions import Executions
+from gateway.telemetry.series import ResponseSums
 from gateway.workers.frames import STREAM_WINDOW_BYTES
+from tests.fakes.loop import FakeClock
 from tests.fakes.specs import CountedLease, KeptStream, row_request
 
 
@@ -84,6 +88,8 @@ class Stream:
         self.sink = KeptStream()
         self.link = Link()
         self.records: list[GatewayError | None] = []
+        self.clock = FakeClock(100.0)
+        self.executions = Executions("m", 1, self.clock)
         self.pending = PendingStream(
             row_request(1.0, deadline=deadline),
             self.sink,
@@ -91,8 +97,11 @@ class Stream:
             100.0,
             60.0,
         )
-        self.pending.run_as(self.link, 9)  # type: ignore[arg-type]
+        self.pending.run_as(self.link, 9, self.executions, self.clock)  # type: ignore[arg-type]
         self.pending.in_batch = True
+
+    def responses(self) -> dict[int, ResponseSums]:
+        return self.executions.parts()[-1].responses
 
 
 RESPONSE = InferResponse("m", 1, ())
@@ -179,6 +188,32 @@ def test_an_answer_that_cannot_be_translated_is_the_end() -> None:
     stream.pending.done = lambda result: done(ModelFailed("no classes"))
     stream.pending.part(RESPONSE, 1, 100.0)
     assert ([str(end) for end in stream.sink.ends], stream.link.stopped) == (["no classes"], [9])
+
+
+def test_answers_are_counted_with_the_time_since_the_one_before() -> None:
+    stream = Stream()
+    stream.pending.part(RESPONSE, 1, 100.25)
+    stream.pending.part(RESPONSE, 1, 100.75)
+    stream.clock.now = 101.0
+    stream.pending.end()
+    assert stream.responses() == {0: ResponseSums(1, 250_000_000), 1: ResponseSums(1, 500_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("close", "sums"),
+    [
+        (lambda pending: pending.end(), ResponseSums(empties=1, empty_ns=500_000_000)),
+        (lambda pending: pending.cancel(), ResponseSums(cancels=1, cancel_ns=500_000_000)),
+        (lambda pending: pending.fail(Overloaded("")), ResponseSums(failures=1, failure_ns=500_000_000)),
+    ],
+)
+def test_what_comes_in_place_of_an_answer_is_counted(
+    close: Callable[[PendingStream], None], sums: ResponseSums
+) -> None:
+    stream = Stream()
+    stream.clock.now = 100.5
+    close(stream.pending)
+    assert stream.responses() == {0: sums}
 
 
 def test_only_streams_are_streams() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
-from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
+from gateway.core.statistics import BatchStatistics, ResponseStatistics, Spent, VersionStatistics
 from gateway.telemetry.counters import Counters, Merged
+from gateway.telemetry.executions import FAIL, SUCCESS
 from gateway.telemetry.series import FrontReport
 from gateway.telemetry.statistics import statistics
 from tests.fakes.loop import FakeClock
@@ -102,3 +103,20 @@ def test_in_whatever_order_fronts_tell_and_die_the_sums_are_the_same(fronts: lis
     assert sum(one.execution_count for one in first) == len(sent)
     assert sum(one.inference_count for one in first) == sum(requests for requests, _ in sent)
     assert sum(one.compute_infer.ns for one in first) == sum(requests * ns for requests, ns in sent)
+
+
+def test_answers_of_all_fronts_are_told_by_their_place() -> None:
+    merged = Merged()
+    for front in range(2):
+        counters = Counters(FakeClock())
+        executions = counters.executions("m", 1)
+        executions.ran(1, 1, (0, 5, 0))
+        executions.response(0, SUCCESS, 10)
+        executions.response(1, FAIL, 20)
+        hand_over(counters, merged, front)
+    merged.retire(0)
+    (entry,) = statistics(merged)
+    assert entry.responses == (
+        ResponseStatistics(0, success=Spent(2, 20)),
+        ResponseStatistics(1, fail=Spent(2, 40)),
+    )

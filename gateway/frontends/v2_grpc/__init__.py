@@ -3,7 +3,7 @@
 routes     paths to endpoints | endpoints: what answers | metadata: the calls about server and models
 codec      ModelInferRequest to InferRequest, InferResponse to ModelInferResponse
 framing    length-prefixed messages, grpc-timeout | errors: reasons to gRPC statuses
-fixed      extensions that are off, and say so
+setting_calls   traces and logs | fixed: what is off, and says so
 health     Check, List, Watch | reflection: v1 and v1alpha
 grpcio     the same calls through the official server; imported only where the settings ask for it
 

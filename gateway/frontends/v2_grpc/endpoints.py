@@ -18,6 +18,7 @@ from gateway.frontends.v2_grpc.errors import HEADERS, OK, answer_error
 from gateway.frontends.v2_grpc.framing import PREFIX, PREFIX_BYTES, frame, message_size, unwrap
 from gateway.frontends.v2_grpc.settings import GrpcSettings
 from gateway.pipeline.control import NoControl, RepositoryService
+from gateway.pipeline.observing import Observing
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
@@ -37,6 +38,7 @@ class Tools(NamedTuple):
     settings: GrpcSettings
     clock: Clock
     repository: RepositoryService = NoControl()
+    observing: Observing = Observing()
 
 
 class CallFormat(NamedTuple):

@@ -1,4 +1,4 @@
-"""Extensions that are there to say that they are off: shared memory of callers, trace and log settings."""
+"""An extension that is there to say that it is off: shared memory of callers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ from collections.abc import Mapping
 
 from google.protobuf.message import Message
 
-from gateway.core.errors import InvalidInput
-from gateway.core.model import check_name
-from gateway.frontends.fixed_settings import TRACE, log_settings, refuse_log_changes, refuse_trace_changes
 from gateway.frontends.shared_memory import disabled
 from gateway.frontends.v2_grpc.endpoints import Call, answer_message
 from gateway.frontends.v2_grpc.metadata import read
 from gateway.generated import open_inference_pb2 as pb
-from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange
 
 
 class FixedExtensions:
-    """The calls of these extensions by their names."""
-
-    def __init__(self, service: InferenceService) -> None:
-        self._service = service
+    """The calls of it by their names."""
 
     def calls(self) -> Mapping[str, Call]:
         """Every method of the inference service that is answered here."""
@@ -36,37 +29,7 @@ class FixedExtensions:
             "CudaSharedMemoryRegister": _refused(pb.CudaSharedMemoryRegisterRequest),
             "SystemSharedMemoryUnregister": _refused(pb.SystemSharedMemoryUnregisterRequest),
             "CudaSharedMemoryUnregister": _refused(pb.CudaSharedMemoryUnregisterRequest),
-            "TraceSetting": self._trace,
-            "LogSettings": _log,
         }
-
-    def _trace(self, message: bytes, exchange: Exchange) -> None:
-        """A setting without values asks for its default, which it has."""
-        asked = read(pb.TraceSettingRequest, message)
-        if asked.model_name:
-            self._service.is_model_ready(check_name(asked.model_name), 0)
-        refuse_trace_changes(name for name, setting in asked.settings.items() if setting.value)
-        told = pb.TraceSettingResponse()
-        for name, values in TRACE.items():
-            told.settings[name].value.extend(values)
-        answer_message(exchange, told.SerializeToString())
-
-
-def _log(message: bytes, exchange: Exchange) -> None:
-    asked = read(pb.LogSettingsRequest, message)
-    if any(setting.WhichOneof("parameter_choice") is None for setting in asked.settings.values()):
-        raise InvalidInput("a log setting has no value")
-    refuse_log_changes(asked.settings)
-    told = pb.LogSettingsResponse()
-    for name, value in log_settings().items():
-        match value:
-            case bool():
-                told.settings[name].bool_param = value
-            case int():
-                told.settings[name].uint32_param = value
-            case str():
-                told.settings[name].string_param = value
-    answer_message(exchange, told.SerializeToString())
 
 
 def _empty(kind: type[Message], answer: Message) -> Call:

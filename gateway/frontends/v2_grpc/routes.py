@@ -25,6 +25,8 @@ from gateway.frontends.v2_grpc.metadata import Metadata
 from gateway.frontends.v2_grpc.reflection import Reflection
 from gateway.frontends.v2_grpc.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_grpc.repository import RepositoryCalls
+from gateway.frontends.v2_grpc.setting_calls import EXTENSIONS as SETTING_EXTENSIONS
+from gateway.frontends.v2_grpc.setting_calls import SettingCalls
 from gateway.frontends.v2_grpc.statistics import tell_statistics
 from gateway.frontends.v2_grpc.stream import Streams
 from gateway.wire.exchange import Endpoint, Exchange, Head, Headers, Receiver
@@ -57,7 +59,11 @@ class Grpc:
         self._tools = tools
         self.health = Health(tools.service)
         repository = RepositoryCalls(tools.repository)
-        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
+        settings = SettingCalls(tools.service, tools.observing)
+        extensions = (
+            *(REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()),
+            *(SETTING_EXTENSIONS if tools.observing.is_permitted else ()),
+        )
         metadata = Metadata(tools.service, server_name, server_version, extensions)
         self._unary: dict[bytes, Call] = {
             b"/inference.GRPCInferenceService/ServerLive": metadata.server_live,
@@ -69,8 +75,10 @@ class Grpc:
             b"/inference.GRPCInferenceService/ModelStatistics": partial(tell_statistics, tools.service),
             **{
                 b"/inference.GRPCInferenceService/" + name.encode(): call
-                for name, call in FixedExtensions(tools.service).calls().items()
+                for name, call in FixedExtensions().calls().items()
             },
+            b"/inference.GRPCInferenceService/TraceSetting": settings.trace,
+            b"/inference.GRPCInferenceService/LogSettings": settings.log,
             b"/inference.GRPCInferenceService/RepositoryIndex": repository.index,
             _LOAD: repository.load,
             b"/inference.GRPCInferenceService/RepositoryModelUnload": repository.unload,

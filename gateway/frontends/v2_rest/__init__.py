@@ -9,7 +9,7 @@ codec      bodies to InferRequest, InferResponse to bodies
 document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
 content_types   elements that JSON spells in base64
 binary     the binary tensor extension | compression: content codings
-fixed      extensions that are off, and say so; post: small JSON bodies
+setting_calls   traces and logs | fixed: what is off, and says so | post: small JSON bodies
 errors     reasons to HTTP statuses | echoes: headers that an answer repeats
 
 Called by wire through `Rest`, calls the pipeline. Never blocks and never waits; a body is decoded in

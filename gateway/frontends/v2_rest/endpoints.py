@@ -19,6 +19,7 @@ from gateway.frontends.v2_rest.errors import JSON, answer_error
 from gateway.frontends.v2_rest.forms import Form
 from gateway.frontends.v2_rest.settings import RestSettings
 from gateway.pipeline.control import NoControl, RepositoryService
+from gateway.pipeline.observing import Observing
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Head, Headers, Receiver
 
@@ -34,6 +35,7 @@ class Tools(NamedTuple):
     settings: RestSettings
     clock: Clock
     repository: RepositoryService = NoControl()
+    observing: Observing = Observing()
 
 
 class InferFormat(NamedTuple):

@@ -26,6 +26,8 @@ from gateway.frontends.v2_rest.openapi import openapi
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from gateway.frontends.v2_rest.repository import EXTENSIONS as REPOSITORY_EXTENSIONS
 from gateway.frontends.v2_rest.repository import RepositoryCalls, repository_is_named
+from gateway.frontends.v2_rest.setting_calls import EXTENSIONS as SETTING_EXTENSIONS
+from gateway.frontends.v2_rest.setting_calls import SettingCalls
 from gateway.frontends.v2_rest.signed import Signed, answering
 from gateway.frontends.v2_rest.statistics import tell_statistics
 from gateway.pipeline.service import ModelDescription
@@ -53,9 +55,13 @@ class Rest:
     def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
         self._tools = tools
         self._server_version = server_version
-        self._extensions = FixedExtensions(tools.service)
+        self._extensions = FixedExtensions()
+        self._settings = SettingCalls(tools.service, tools.observing)
         self._repository = RepositoryCalls(tools.repository, tools.settings)
-        extensions = REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()
+        extensions = (
+            *(REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()),
+            *(SETTING_EXTENSIONS if tools.observing.is_permitted else ()),
+        )
         self._fixed: dict[bytes, Answer] = {
             b"/v2": partial(_send, body=server_metadata(server_name, server_version, extensions)),
             b"/v2/models/stats": partial(tell_statistics, tools.service, "", 0),
@@ -125,7 +131,7 @@ class Rest:
                 return self._about(head, self._docs, model, version)
             case [b"repository", *rest]:
                 return self._control(head, rest, encoding)
-        return _of_method(head.method, self._extensions.find(path))
+        return _of_method(head.method, self._settings.find(path) or self._extensions.find(path))
 
     def _about(
         self, head: Head, answer: Callable[[Target, Exchange], None], model: bytes, version: bytes

@@ -8,11 +8,14 @@ from functools import partial
 import orjson
 
 from gateway.core.errors import GatewayError
-from gateway.core.statistics import BatchStatistics, Spent, VersionStatistics
+from gateway.core.statistics import BatchStatistics, ResponseStatistics, Spent, VersionStatistics
 from gateway.frontends.v2_rest.errors import JSON, answer_error
 from gateway.pipeline.service import InferenceService
+from gateway.pipeline.turns import in_turns
 from gateway.wire.exchange import Exchange
 
+# Entries a turn of the loop: 0.3 ms for those that nobody called, 3 for others.
+SLICE = 100
 # No answer comes from a cache.
 _NEVER = {"count": 0, "ns": 0}
 
@@ -27,17 +30,27 @@ def tell_statistics(service: InferenceService, model: str, version: int | str, e
 def _counted(exchange: Exchange, result: Sequence[VersionStatistics] | GatewayError) -> None:
     if isinstance(result, GatewayError):
         answer_error(exchange, result)
+        return
+    slices = [result[at : at + SLICE] for at in range(0, len(result), SLICE)]
+    turns = in_turns(encode_slice, slices, partial(_encoded, exchange))
+    if turns is not None:
+        exchange.on_gone = turns.cancel
+
+
+def _encoded(exchange: Exchange, result: list[bytes] | GatewayError) -> None:
+    if isinstance(result, GatewayError):
+        answer_error(exchange, result)
     else:
-        exchange.respond(200, (JSON,), encode_statistics(result))
+        exchange.respond(200, (JSON,), b'{"model_stats":[' + b",".join(result) + b"]}")
 
 
-def encode_statistics(entries: Sequence[VersionStatistics]) -> bytes:
-    """The body; numbers are numbers, also those of 64 bits."""
-    return orjson.dumps({"model_stats": [_version(entry) for entry in entries]})
+def encode_slice(entries: Sequence[VersionStatistics]) -> bytes:
+    """What stands of `entries` in the body's list; numbers are numbers, also those of 64 bits."""
+    return orjson.dumps([_version(entry) for entry in entries])[1:-1]
 
 
 def _version(entry: VersionStatistics) -> dict[str, object]:
-    numbers = _ZEROS if entry.is_never_called else _numbers(entry)
+    numbers = _ZEROS if entry.is_empty else _numbers(entry)
     return {"name": entry.name, "version": str(entry.version), **numbers}
 
 
@@ -54,9 +67,11 @@ def _numbers(entry: VersionStatistics) -> dict[str, object]:
             "cache_hit": _NEVER,
             "cache_miss": _NEVER,
         },
-        "response_stats": {},  # of models that answer more than once: there are none yet
+        "response_stats": {str(one.index): _response(one) for one in entry.responses},
         "batch_stats": [{"batch_size": batch.batch_size, **_compute(batch)} for batch in entry.batches],
-        "memory_usage": [],
+        "memory_usage": [
+            {"type": one.kind, "id": one.device, "byte_size": one.size_bytes} for one in entry.memory
+        ],
     }
 
 
@@ -65,6 +80,17 @@ def _compute(of: VersionStatistics | BatchStatistics) -> dict[str, object]:
         "compute_input": _spent(of.compute_input),
         "compute_infer": _spent(of.compute_infer),
         "compute_output": _spent(of.compute_output),
+    }
+
+
+def _response(one: ResponseStatistics) -> dict[str, object]:
+    return {
+        "compute_infer": _spent(one.success),
+        "compute_output": _NEVER,  # it is part of the other
+        "success": _spent(one.success),
+        "fail": _spent(one.fail),
+        "empty_response": _spent(one.empty),
+        "cancel": _spent(one.cancel),
     }
 
 

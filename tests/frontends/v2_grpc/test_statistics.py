@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.core.errors import InvalidInput
@@ -10,10 +12,11 @@ from gateway.frontends.v2_grpc.errors import Status
 from gateway.frontends.v2_grpc.framing import frame
 from gateway.frontends.v2_grpc.routes import Grpc
 from gateway.frontends.v2_grpc.settings import GrpcSettings
-from gateway.frontends.v2_grpc.statistics import encode_statistics, tell_statistics
+from gateway.frontends.v2_grpc.statistics import SLICE, encode_slice, tell_statistics
 from gateway.generated import open_inference_pb2 as pb
 from gateway.wire.exchange import Head
 from tests.fakes.inference import COUNTED, NOT_CALLED, FakeExchange, FakeInferenceService
+from tests.fakes.waiting import until
 
 PATH = b"/inference.GRPCInferenceService/ModelStatistics"
 
@@ -35,6 +38,8 @@ def fields(message):
     for field, value in message.ListFields():
         if field.message_type is None:
             found[field.name] = value
+        elif field.message_type.GetOptions().map_entry:
+            pass  # told by whoever asks for it
         elif field.is_repeated:
             for place, one in enumerate(value):
                 found.update({f"{field.name}.{place}.{path}": told for path, told in fields(one).items()})
@@ -44,7 +49,7 @@ def fields(message):
 
 
 def test_one_entry_in_full():
-    (entry,) = pb.ModelStatisticsResponse.FromString(encode_statistics([COUNTED])).model_stats
+    (entry,) = pb.ModelStatisticsResponse.FromString(encode_slice([COUNTED])).model_stats
     stats, batch = "inference_stats.", "batch_stats."
     assert fields(entry) == {
         "name": "fraud",
@@ -65,12 +70,18 @@ def test_one_entry_in_full():
         **{batch + "1.compute_input.count": 2, batch + "1.compute_input.ns": 4},
         **{batch + "1.compute_infer.count": 2, batch + "1.compute_infer.ns": 5},
         **{batch + "1.compute_output.count": 2, batch + "1.compute_output.ns": 6},
+        **{"memory_usage.0.type": "CPU", "memory_usage.0.byte_size": 77},
+    }
+    assert fields(entry.response_stats["2"]) == {
+        **{"compute_infer.count": 21, "compute_infer.ns": 31, "success.count": 21, "success.ns": 31},
+        **{"fail.count": 22, "fail.ns": 32, "cancel.count": 24, "cancel.ns": 34},
+        **{"empty_response.count": 23, "empty_response.ns": 33},
     }
     assert entry.inference_stats.HasField("cache_hit")
 
 
 def test_a_version_never_called_has_its_entry():
-    (entry,) = pb.ModelStatisticsResponse.FromString(encode_statistics([NOT_CALLED])).model_stats
+    (entry,) = pb.ModelStatisticsResponse.FromString(encode_slice([NOT_CALLED])).model_stats
     assert fields(entry) == {"name": "fraud", "version": "1"}
     assert entry.inference_stats.HasField("success")
 
@@ -109,3 +120,19 @@ def test_whoever_goes_is_not_answered():
     exchange = call(service=service)
     exchange.on_gone()
     assert service.asks[0].is_cancelled
+
+
+class ManyModels(FakeInferenceService):
+    def statistics(self, model, version, counted):
+        counted(tuple([NOT_CALLED] * (2 * SLICE) + [COUNTED]))
+
+
+def test_many_are_told_over_several_turns_of_the_loop():
+    async def scenario():
+        exchange = call(service=ManyModels())
+        assert exchange.is_open
+        await until(lambda: not exchange.is_open)
+        told = pb.ModelStatisticsResponse.FromString(exchange.body[5:]).model_stats
+        assert [one.version for one in told] == ["1"] * (2 * SLICE) + ["3"]
+
+    asyncio.run(scenario())

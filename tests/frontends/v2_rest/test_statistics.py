@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from gateway.frontends.v2_rest.endpoints import Tools
 from gateway.frontends.v2_rest.routes import Rest
 from gateway.frontends.v2_rest.settings import RestSettings
-from gateway.frontends.v2_rest.statistics import encode_statistics
+from gateway.frontends.v2_rest.statistics import SLICE, encode_slice
 from gateway.wire.exchange import Head
 from tests.fakes.inference import COUNTED, NOT_CALLED, FakeExchange, FakeInferenceService
+from tests.fakes.waiting import until
 
 GOLDEN = (
     '{"model_stats":[{"name":"fraud","version":"3","last_inference":1700000000001,'
@@ -19,11 +21,14 @@ GOLDEN = (
     '"success":{"count":7,"ns":9223372036854775808},"fail":{"count":2,"ns":22},'
     '"queue":{"count":8,"ns":33},"compute_input":{"count":9,"ns":44},'
     '"compute_infer":{"count":10,"ns":55},"compute_output":{"count":11,"ns":66},'
-    '"cache_hit":{"count":0,"ns":0},"cache_miss":{"count":0,"ns":0}},"response_stats":{},'
+    '"cache_hit":{"count":0,"ns":0},"cache_miss":{"count":0,"ns":0}},"response_stats":{"2":{'
+    '"compute_infer":{"count":21,"ns":31},"compute_output":{"count":0,"ns":0},'
+    '"success":{"count":21,"ns":31},"fail":{"count":22,"ns":32},'
+    '"empty_response":{"count":23,"ns":33},"cancel":{"count":24,"ns":34}}},'
     '"batch_stats":[{"batch_size":1,"compute_input":{"count":3,"ns":1},'
     '"compute_infer":{"count":3,"ns":2},"compute_output":{"count":3,"ns":3}},'
     '{"batch_size":4,"compute_input":{"count":2,"ns":4},"compute_infer":{"count":2,"ns":5},'
-    '"compute_output":{"count":2,"ns":6}}],"memory_usage":[]}]}'
+    '"compute_output":{"count":2,"ns":6}}],"memory_usage":[{"type":"CPU","id":0,"byte_size":77}]}]}'
 )
 
 
@@ -36,11 +41,11 @@ def ask(target, method=b"GET", service=None):
 
 
 def test_one_entry_in_full():
-    assert encode_statistics([COUNTED]).decode() == GOLDEN
+    assert b'{"model_stats":[' + encode_slice([COUNTED]) + b"]}" == GOLDEN.encode()
 
 
 def test_a_version_never_called_is_all_zeros():
-    (entry,) = json.loads(encode_statistics([NOT_CALLED]))["model_stats"]
+    entry = json.loads(encode_slice([NOT_CALLED]))
     assert (entry["name"], entry["version"], entry["batch_stats"]) == ("fraud", "1", [])
     assert entry["last_inference"] == entry["inference_count"] == entry["execution_count"] == 0
     assert all(stat == {"count": 0, "ns": 0} for stat in entry["inference_stats"].values())
@@ -82,3 +87,24 @@ def test_whoever_goes_is_not_answered():
     exchange = ask(b"/v2/models/stats", service=service)
     exchange.on_gone()
     assert service.asks[0].is_cancelled
+
+
+class ManyModels(FakeInferenceService):
+    def statistics(self, model, version, counted):
+        counted(tuple([NOT_CALLED] * (2 * SLICE) + [COUNTED]))
+
+
+def test_many_are_told_over_several_turns_of_the_loop():
+    async def scenario():
+        exchange, gone = (
+            ask(b"/v2/models/stats", service=ManyModels()),
+            ask(b"/v2/models/stats", service=ManyModels()),
+        )
+        assert exchange.is_open
+        gone.on_gone()
+        await until(lambda: not exchange.is_open)
+        told = json.loads(exchange.body)["model_stats"]
+        assert [one["version"] for one in told] == ["1"] * (2 * SLICE) + ["3"]
+        assert gone.status == 0
+
+    asyncio.run(scenario())
