@@ -135,7 +135,7 @@ class Grpc:
     def ask(self, case: Case) -> Outcome:
         message = case.garbage.get(self.name)
         if message is None:
-            message = self._message(case).SerializeToString()
+            message = grpc_message(case).SerializeToString()
         try:
             answer = pb.ModelInferResponse.FromString(self._infer(message, timeout=TIMEOUT_S))
         except grpc.RpcError as error:
@@ -146,20 +146,22 @@ class Grpc:
         }
         return Outcome("OK", "", "", answer.model_name, answer.model_version, answer.id, outputs)
 
-    def _message(self, case: Case) -> pb.ModelInferRequest:
-        message = pb.ModelInferRequest(
-            model_name=case.model,
-            model_version=case.version,
-            id=case.id,
-            raw_input_contents=[one.raw for one in case.inputs],
-        )
-        for one in case.inputs:
-            message.inputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
-        for name in case.outputs:
-            message.outputs.add(name=name)
-        if case.timeout_us:
-            message.parameters["timeout"].int64_param = case.timeout_us
-        return message
+
+def grpc_message(case: Case) -> pb.ModelInferRequest:
+    """What `case` asks, with raw contents."""
+    message = pb.ModelInferRequest(
+        model_name=case.model,
+        model_version=case.version,
+        id=case.id,
+        raw_input_contents=[one.raw for one in case.inputs],
+    )
+    for one in case.inputs:
+        message.inputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
+    for name in case.outputs:
+        message.outputs.add(name=name)
+    if case.timeout_us:
+        message.parameters["timeout"].int64_param = case.timeout_us
+    return message
 
 
 def post(base: str, case: Case, body: bytes, headers: dict[str, str]) -> tuple[int, Any, bytes]:

@@ -10,7 +10,19 @@ from onnx import TensorProto
 
 from tests.fakes.ensembles import Row, add_ensemble, config_of
 from tests.fakes.onnx_files import busy, identity, scaled, scaled_by_option, table, three_only
-from tests.fakes.python_files import SCALER, SCALER_CONFIG, TRITON_SCALER, add_model, write
+from tests.fakes.python_files import (
+    COUNTER,
+    COUNTER_CONFIG,
+    LATER_COUNTER,
+    REPEAT,
+    REPEAT_CONFIG,
+    SCALER,
+    SCALER_CONFIG,
+    SHORT_COUNTER_CONFIG,
+    TRITON_SCALER,
+    add_model,
+    write,
+)
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -145,4 +157,13 @@ def optional(root: Path) -> None:
     add_ensemble(root, "scaled_in_ensemble", f'platform: "ensemble"\n{SCALER_CONFIG}\n{steps}')
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles, optional)
+def decoupled(root: Path) -> None:
+    """Models that answer any number of times, and an ensemble, which cannot, of one of them."""
+    add_model(root, "counter", COUNTER, COUNTER_CONFIG)
+    add_model(root, "later", LATER_COUNTER, SHORT_COUNTER_CONFIG)
+    add_model(root, "repeat_int32", REPEAT, REPEAT_CONFIG)
+    ends = (("N TYPE_INT32 [ 1 ]",), ("I TYPE_INT32 [ 1 ]",))
+    add_ensemble(root, "counting", config_of((("later", {"N": "N"}, {"I": "I"}),), *ends))
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles, optional, decoupled)

@@ -11,6 +11,7 @@ from gateway.core.dtypes import BY_NAME
 from tests.conformance.cases import CASES, DATATYPES, DOORS, GRPC, Case
 from tests.conformance.doors import Door, Outcome, Told
 from tests.conformance.optional_inputs import OPTIONAL
+from tests.conformance.streams import UNARY
 
 # Reason to what each protocol makes of it; written down here, not taken from the tables under test.
 CONTRACT = {
@@ -25,7 +26,7 @@ CONTRACT = {
 }
 
 
-ALL = (*CASES, *OPTIONAL)
+ALL = (*CASES, *OPTIONAL, *UNARY)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
