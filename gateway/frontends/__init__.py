@@ -2,6 +2,7 @@
 
 router      path and content type to a protocol
 parameters  what request parameters mean, the same for every protocol
+content_types   what callers promise of their tensors
 fixed_settings, shared_memory   what can be asked and not changed
 codings     gzip and deflate, with limits | faults: what becomes of an exception
 v2_rest     V2 / Open Inference Protocol over HTTP with JSON and the binary tensor extension

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.dtypes import BY_NAME
 from tests.conformance.cases import CASES, DATATYPES, DOORS, GRPC, Case
+from tests.conformance.content_types import CONTENT_TYPES
 from tests.conformance.doors import Door, Outcome, Told
 from tests.conformance.optional_inputs import OPTIONAL
 from tests.conformance.streams import UNARY
@@ -26,7 +27,7 @@ CONTRACT = {
 }
 
 
-ALL = (*CASES, *OPTIONAL, *UNARY)
+ALL = (*CASES, *OPTIONAL, *UNARY, *CONTENT_TYPES)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
