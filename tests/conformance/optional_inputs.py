@@ -11,12 +11,19 @@ _X, _SCALE = fp32(1, 2, 3), fp32(3, name="SCALE")
 _TWICE, _THRICE = (numbers("Y", "FP32", np.array([[1, 2, 3]], "<f4") * by).raw for by in (2, 3))
 _ROWS = numbers("X", "FP32", np.ones((2, 3), "<f4"))
 _TWOS = np.full((2, 3), 2, "<f4").tobytes()
+# Through shared memory.
+_LARGE = fp32(*range(50_000))
+_TWICE_LARGE = (np.arange(50_000, dtype="<f4") * 2).tobytes()
 
 OPTIONAL = (
     *(Case(f"{model}: all inputs", model, (_X, _SCALE), answer={"Y": _THRICE}) for model in SCALED),
     *(Case(f"{model}: the optional one left out", model, (_X,), answer={"Y": _TWICE}) for model in SCALED),
     *(
         Case(f"{model}: rows without the optional one", model, (_ROWS,), answer={"Y": _TWOS})
+        for model in SCALED
+    ),
+    *(
+        Case(f"{model}: large, without the optional one", model, (_LARGE,), answer={"Y": _TWICE_LARGE})
         for model in SCALED
     ),
     *(
