@@ -156,7 +156,10 @@ class Executor:
         return plan
 
     def _in_places(self, plan: ServePlan, arrays: Sequence[Array]) -> tuple[Array, ...]:
-        return in_places(arrays, [region.ordinal for region in plan.regions], len(self._spec.inputs))
+        count = len(self._spec.inputs)
+        if len(arrays) == count:
+            return tuple(arrays)
+        return in_places(arrays, [region.ordinal for region in plan.regions], count)
 
     def _input(self, region: Region, theirs: ForeignSegments) -> Array:
         if region.segment:
@@ -166,8 +169,6 @@ class Executor:
 
 def in_places(arrays: Sequence[Array], ordinals: Sequence[int], count: int) -> tuple[Array, ...]:
     """The inputs of a model that has `count`: those given, by their ordinals, and ABSENT for all others."""
-    if len(arrays) == count:
-        return tuple(arrays)
     given = dict(zip(ordinals, arrays, strict=True))
     return tuple([given.get(ordinal, ABSENT) for ordinal in range(count)])
 

@@ -369,12 +369,12 @@ def _short_way(
 def _extras(response: InferResponse, labels: OutputTypes | None) -> bytes:
     """`id` and `parameters`, each only where there is one."""
     text = b'"id":%b,' % orjson.dumps(response.id) if response.id else b""
-    parameters = dict(response.parameters)
+    parameters = response.parameters
     label = "" if labels is None else labels.of_answer(len(response.outputs))
     if label:
-        parameters[CONTENT_TYPE] = label
+        parameters = {**parameters, CONTENT_TYPE: label}
     if parameters:
-        text += b'"parameters":%b,' % orjson.dumps(parameters)
+        text += b'"parameters":%b,' % orjson.dumps(dict(parameters))
     return text
 
 
