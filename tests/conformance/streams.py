@@ -154,6 +154,14 @@ def _repeat(*values: int) -> tuple[Given, ...]:
 _A = np.arange(16).reshape(1, 16)
 _RAISED = "RuntimeError: no answer"
 STREAMS = (
+    # First, for its model goes on for a while, and a gateway that ends waits for that.
+    StreamCase(
+        "a stream whose deadline passes",
+        "busy",
+        (fp32(1_000_000),),
+        timeout_us=100_000,
+        failure=Failure("DEADLINE_EXCEEDED", "Request timeout expired"),
+    ),
     StreamCase("many answers", "counter", _counter(200), _counted(200)),
     StreamCase("one answer", "counter", _counter(1), _counted(1)),
     StreamCase("no answer", "counter", _counter(0)),
@@ -208,13 +216,6 @@ STREAMS = (
         failure=Failure("NOT_FOUND", "unknown model: 'counter' version 9 is not found"),
     ),
     StreamCase("a stream of a broken model", "broken", failure=Failure("MODEL_UNAVAILABLE", "'broken'")),
-    StreamCase(
-        "a stream whose deadline passes",
-        "busy",
-        (fp32(1_000_000),),
-        timeout_us=100_000,
-        failure=Failure("DEADLINE_EXCEEDED", "Request timeout expired"),
-    ),
 )
 
 # What a decoupled model says to those who ask for one answer.
