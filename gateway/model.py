@@ -153,6 +153,8 @@ class Model(ABC):
     ) -> Outputs | Awaitable[Outputs] | Iterator[Outputs] | AsyncIterator[Outputs]:
         """Every output by name for every input by name: a whole batch, its rows along the first axis.
 
+        An optional input that was left out is not among `inputs`; it is for no request of the batch.
+
         BYTES are object arrays of bytes (outputs may also be of str), BF16 uint16 arrays of its bits.
         Inputs are read-only and valid until this returns: copy what you change or keep.
         """

@@ -59,4 +59,7 @@ def _version(entry: ModelEntry, version: int) -> str:
 def _tensors(specs: tuple[TensorSpec, ...]) -> str:
     if not specs:
         return "from the model"
-    return "\n".join(f"{spec.name} {spec.dtype.name} {list(spec.shape)}" for spec in specs)
+    return "\n".join(
+        f"{spec.name} {spec.dtype.name} {list(spec.shape)}{' optional' if spec.is_optional else ''}"
+        for spec in specs
+    )

@@ -154,6 +154,8 @@ def fault_of_parts(
         source = sources.get(tensor)
         if source is not None and not _agree(source, end):
             return f"tensor '{tensor}' is {_told(source)}, and {_told(end)}"
+        if source is not None and source.spec.is_optional and not end.spec.is_optional:
+            return f"tensor '{tensor}' is optional as {source.where}, and not as {end.where}"
     return ""
 
 
@@ -169,7 +171,7 @@ def _fault_of_part(whole: Part, step: EnsembleStep, part: Part) -> str:
                 return f"it has no {kind} '{name}', its {kind}s are {', '.join(sorted(known)) or 'none'}"
     fed = {name for name, _ in step.inputs}
     for spec in part.inputs or ():
-        if spec.name not in fed:
+        if spec.name not in fed and not spec.is_optional:
             return f"its input '{spec.name}' is not in input_map"
     return ""
 

@@ -25,13 +25,14 @@ class TensorSpec(msgspec.Struct, frozen=True):
 
     `shape` leaves the batch axis out when the model batches (`ModelSpec.max_batch_size` > 0), as
     config.pbtxt does. `reshape` is the shape that the engine wants where it is not the caller's: as
-    many elements, free dimensions in the same order.
+    many elements, free dimensions in the same order. An input that `is_optional` may be left out.
     """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     reshape: tuple[int, ...] | None = None
+    is_optional: bool = False
 
 
 class Tensor(msgspec.Struct, frozen=True, gc=False):

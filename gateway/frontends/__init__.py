@@ -2,6 +2,7 @@
 
 router      path and content type to a protocol
 parameters  what request parameters mean, the same for every protocol
+content_types   what callers promise of their tensors
 observing   trace and log settings by the protocols' names | shared_memory: what is off, and says so
 codings     gzip and deflate, with limits | faults: what becomes of an exception
 v2_rest     V2 / Open Inference Protocol over HTTP with JSON and the binary tensor extension

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gateway.core.errors import InvalidInput, Unsupported
 from gateway.core.messages import NO_PARAMETERS, Parameter
+from gateway.frontends.content_types import CONTENT_TYPE, request_type, tensor_type
 
 # A hundred years: what is beyond it is no timeout, and float seconds stay exact to 1 us below it.
 MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
@@ -46,6 +47,9 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
             priority = _priority(value)
         elif key == "timeout":
             timeout_s = _timeout_s(value)
+        elif key == CONTENT_TYPE:
+            request_type(value)
+            custom[key] = _scalar(key, value)
         elif key == "binary_data_output":
             binary = read_flag("parameter", key, value)
         else:
@@ -61,6 +65,8 @@ def read_output_parameters(output: str, items: Iterable[tuple[str, object]]) -> 
     for key, value in items:
         if key == "shared_memory_region":
             raise Unsupported(f"output '{output}': client shared memory is disabled")
+        if key == CONTENT_TYPE:
+            tensor_type(f"output '{output}'", value)
         if key == "classification":
             _check_class_count(output, value)
         found[key] = _scalar(key, value)

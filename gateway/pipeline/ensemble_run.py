@@ -120,7 +120,9 @@ class Run:
         inputs = []
         leases: list[Lease | None] = []
         for name, tensor, rank in step.inputs:
-            given = self._tensors[tensor]
+            given = self._tensors.get(tensor)
+            if given is None:  # an optional input of the ensemble, left out: it is one of the step's too
+                continue
             shape = given.shape if len(given.shape) == rank else fitted_shape(given.shape, rank)
             inputs.append(Tensor(name, given.dtype, shape, given.data))
             leases.append(self._held[tensor] if tensor in self._held else self._lease_of_input(tensor))

@@ -44,6 +44,8 @@ def _describe(spec: TensorSpec, message: pb.ModelInput | pb.ModelOutput) -> None
     message.name = spec.name
     message.data_type = pb.DataType.Value(f"TYPE_{name}")
     message.dims.extend(spec.shape)
+    if isinstance(message, pb.ModelInput):
+        message.optional = spec.is_optional
     if spec.reshape is not None:
         message.reshape.SetInParent()
         message.reshape.shape.extend(spec.reshape)

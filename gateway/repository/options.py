@@ -84,6 +84,14 @@ def read_decoupled(message: pb.ModelConfig) -> bool:
     return decoupled
 
 
+def check_optional(message: pb.ModelConfig) -> None:
+    """Raises ConfigRefused for an input that may be left out, of an engine that needs them all."""
+    backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    for index, tensor in enumerate(message.input):
+        if tensor.optional and backends == {"pytorch"}:
+            raise ConfigRefused(f"input[{index}].optional", "is not supported for backend 'pytorch'")
+
+
 def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Option]) -> None:
     for key, value in options.items():
         if key not in permitted_here:

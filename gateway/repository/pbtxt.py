@@ -21,7 +21,13 @@ from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
 from gateway.repository.formats import FORMATS, matching
-from gateway.repository.options import read_decoupled, read_isolation, read_labels, read_options
+from gateway.repository.options import (
+    check_optional,
+    read_decoupled,
+    read_isolation,
+    read_labels,
+    read_options,
+)
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
@@ -42,7 +48,7 @@ _HONOURED: Mapping[str, frozenset[str]] = {
         *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "optimization"),
         *("model_warmup", "model_transaction_policy", "response_cache", "ensemble_scheduling"),
     }),
-    "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format"}),
+    "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format", "optional"}),
     "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
     "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
     "ModelEnsembling": frozenset({"step"}),
@@ -65,7 +71,6 @@ _WHY: Mapping[str, str] = {
     "gather_kernel_buffer_threshold": _NO_GPU,
     "gpu_execution_accelerator": _NO_GPU,
     "cpu_execution_accelerator": "is not supported: ONNX Runtime runs with its own CPU kernels only",
-    "optional": "is not supported: every input must be sent",
 }
 
 
@@ -81,6 +86,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         raise ConfigRefused("name", f"'{brief(message.name)}' is not the name of the folder, '{folder}'")
     rows = in_range("max_batch_size", message.max_batch_size, 0, MAX_BATCH)
     ensemble = read_ensemble(message, folder)
+    check_optional(message)
     return PartialConfig(
         platform=_check_engine(message),
         backend="" if ensemble else message.backend,

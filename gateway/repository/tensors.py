@@ -43,7 +43,8 @@ def _read(at: str, message: Message, rows: int) -> TensorSpec:
         name = pb.ModelInput.Format.Name(message.format)
         raise ConfigRefused(f"{at}.format", f"{name} needs 3 dims, there are {len(dims)}")
     dtype = dtype_of(f"{at}.data_type", message.data_type)
-    return TensorSpec(message.name, dtype, dims, _reshape(f"{at}.reshape", message, dims, rows))
+    is_optional = isinstance(message, pb.ModelInput) and message.optional
+    return TensorSpec(message.name, dtype, dims, _reshape(f"{at}.reshape", message, dims, rows), is_optional)
 
 
 def _reshape(field: str, message: Message, dims: tuple[int, ...], rows: int) -> tuple[int, ...] | None:

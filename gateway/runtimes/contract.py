@@ -3,6 +3,7 @@
 Tensors are numpy arrays without names, in the order of the model's signature: BYTES as object arrays
 of bytes, BF16 as uint16 arrays of its bits. With `ModelSpec.max_batch_size` > 0 each has the batch
 axis in front. A tensor with a `TensorSpec.reshape` has that shape here: `reshaping` stands between.
+In the place of an optional input that was left out stands `ABSENT`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 from gateway.core.model import ModelSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
+# Told by identity, never by what is in it.
+ABSENT: Array = np.empty(0)
 MAX_TEXT = 400
 _PATH = re.compile(r"(?<![\w/])(?:/[\w.@+-]+)+/([\w.@+-]+)")
 

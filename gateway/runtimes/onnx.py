@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from gateway.core.dtypes import ITEM_SIZE, NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, BadInput, LoadError, OutputMemory, one_line
+from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError, OutputMemory, one_line
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
 
 LARGE_BYTES = 64 << 10
@@ -60,6 +60,7 @@ class OnnxRuntime:
             raise LoadError(f"there is no file '{Path(name).name}' in the version's folder")
         session = _open(path, name, session_options(options))
         inputs = [file_tensor("input", one.name, one.type, one.shape) for one in session.get_inputs()]
+        inputs += _defaults(session, {tensor.name for tensor in spec.inputs})
         outputs = [file_tensor("output", one.name, one.type, one.shape) for one in session.get_outputs()]
         spec = complete(
             spec,
@@ -76,6 +77,15 @@ def _open(path: Path, name: str, options: Any) -> Any:
         return ort.InferenceSession(str(path / name), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ruff: ignore[blind-except] - the engine has a dozen classes and no base
         raise LoadError(one_line(error, str(path))) from None
+
+
+def _defaults(session: Any, wanted: Set[str]) -> list[FileTensor]:
+    """Inputs that the file has a value for, as far as they are `wanted`: old files have all weights there."""
+    return [
+        file_tensor("input", one.name, one.type, one.shape)._replace(has_default=True)
+        for one in session.get_overridable_initializers()
+        if one.name in wanted
+    ]
 
 
 def _ordered(specs: Sequence[TensorSpec], found: Sequence[FileTensor]) -> tuple[FileTensor, ...]:
@@ -134,6 +144,7 @@ class OnnxModel:
         self._input_names = [tensor.name for tensor in inputs]
         self._names: dict[tuple[int, ...], list[str]] = {}
         self._texts = [i for i, tensor in enumerate(inputs) if tensor.dtype is DType.BYTES]
+        self._has_optional = any(tensor.is_optional for tensor in spec.inputs)
         dtypes = {tensor.dtype for tensor in (*inputs, *outputs)}
         self._must_bind = DType.BF16 in dtypes
         self._may_bind = DType.BYTES not in dtypes and (self._must_bind or not self._is_always_small())
@@ -161,9 +172,10 @@ class OnnxModel:
                     return self._run_predicted(inputs, wanted, predicted, memory)
             if self._texts:
                 inputs = self._decoded(inputs)
-            results: Sequence[Array] = self._run(
-                names, dict(zip(self._input_names, inputs, strict=True)), None
-            )
+            feed = dict(zip(self._input_names, inputs, strict=True))
+            if self._has_optional:
+                feed = {name: array for name, array in feed.items() if array is not ABSENT}
+            results: Sequence[Array] = self._run(names, feed, None)
         except InvalidArgument as error:
             # Shapes and datatypes were checked: what is left are values, an index out of range for one.
             raise BadInput(one_line(error)) from None
@@ -179,7 +191,7 @@ class OnnxModel:
 
     def _decoded(self, inputs: Sequence[Array]) -> list[Array]:
         return [
-            _decode(self._input_names[i], array) if i in self._texts else array
+            _decode(self._input_names[i], array) if i in self._texts and array is not ABSENT else array
             for i, array in enumerate(inputs)
         ]
 
@@ -209,6 +221,8 @@ class OnnxModel:
     def _predicted(
         self, shapes: tuple[Shape, ...], wanted: tuple[int, ...], rows: int
     ) -> tuple[Shape | None, ...] | None:
+        if self._has_optional:  # what is left out has no shape
+            return None
         batch = rows if self._spec.max_batch_size else None
         found: list[Shape | None] = []
         for tensor in (self._outputs[ordinal] for ordinal in wanted):
@@ -243,8 +257,10 @@ class OnnxModel:
         memory: OutputMemory,
     ) -> Sequence[Array]:
         binding = self._session.io_binding()
-        kept = [np.ascontiguousarray(array) for array in inputs]
+        kept = [array if array is ABSENT else np.ascontiguousarray(array) for array in inputs]
         for tensor, array in zip(self._inputs, kept, strict=True):
+            if array is ABSENT:
+                continue
             kind = ELEMENT_TYPES[tensor.dtype]
             binding.bind_input(tensor.name, "cpu", 0, kind, array.shape, array.ctypes.data)
         results = [

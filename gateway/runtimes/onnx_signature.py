@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ _DTYPES: Mapping[str, DType] = {
     "tensor(string)": DType.BYTES,
     "tensor(bfloat16)": DType.BF16,
 }
+_OPTIONAL = re.compile(r"optional\((.*)\)")
 ELEMENT_TYPES: Mapping[DType, int] = {
     DType.FP32: 1,
     DType.UINT8: 2,
@@ -50,11 +52,15 @@ Dim = int | str | None
 
 
 class FileTensor(NamedTuple):
-    """A tensor as the file has it; a dimension is a number, a symbol, or None."""
+    """A tensor as the file has it; a dimension is a number, a symbol, or None.
+
+    With `has_default` it is an input that the graph can do without.
+    """
 
     name: str
     dtype: DType
     dims: tuple[Dim, ...]
+    has_default: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,10 +70,11 @@ class FileTensor(NamedTuple):
 
 def file_tensor(kind: str, name: str, element_type: str, dims: Sequence[Dim]) -> FileTensor:
     """A tensor of the file; raises LoadError where it is no tensor, or of a type no protocol carries."""
-    dtype = _DTYPES.get(element_type)
+    optional = _OPTIONAL.fullmatch(element_type) if kind == "input" else None
+    dtype = _DTYPES.get(optional[1] if optional else element_type)
     if dtype is None:
         raise LoadError(f"{kind} '{name}' is a {element_type}, which cannot be served")
-    return FileTensor(name, dtype, tuple(dims))
+    return FileTensor(name, dtype, tuple(dims), has_default=optional is not None)
 
 
 def complete(
@@ -109,15 +116,16 @@ def _checked(
         if spec.name not in by_name:
             raise LoadError(f"unexpected {kind} '{spec.name}': the model has {sorted(by_name)}")
         _check_one(kind, spec, by_name.pop(spec.name), skip)
-    if must_be_all and by_name:
-        raise LoadError(f"the configuration lacks {kind} '{min(by_name)}', which the model needs")
+    lacking = [name for name, tensor in by_name.items() if must_be_all and not tensor.has_default]
+    if lacking:
+        raise LoadError(f"the configuration lacks {kind} '{min(lacking)}', which the model needs")
     return tuple(given)
 
 
 def _described(found: FileTensor, skip: int) -> TensorSpec:
     """As callers see it: what has no dimension left has one of one element."""
     shape = found.shape[skip:]
-    return TensorSpec(found.name, found.dtype, shape or (1,), None if shape else ())
+    return TensorSpec(found.name, found.dtype, shape or (1,), None if shape else (), found.has_default)
 
 
 def _check_one(kind: str, given: TensorSpec, found: FileTensor, skip: int) -> None:
@@ -125,6 +133,8 @@ def _check_one(kind: str, given: TensorSpec, found: FileTensor, skip: int) -> No
         raise LoadError(
             f"{kind} '{given.name}' is configured as {given.dtype.name}, the model has {found.dtype.name}"
         )
+    if given.is_optional and not found.has_default:
+        raise LoadError(f"{kind} '{given.name}' is configured as optional, the model has no default for it")
     shape = found.shape[skip:]
     word, told = ("dims", given.shape) if given.reshape is None else ("reshape", given.reshape)
     fits = len(told) == len(shape) and all(have in {-1, want} for want, have in zip(told, shape, strict=True))

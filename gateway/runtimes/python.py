@@ -24,6 +24,7 @@ from gateway.model import CallFailed, Context, Model
 from gateway.runtimes.answers import Answers, give, in_order
 from gateway.runtimes.calls import Desk
 from gateway.runtimes.contract import (
+    ABSENT,
     Array,
     BadInput,
     LoadError,
@@ -208,6 +209,7 @@ class PythonModel:
         self._loop = loop
         self._tracebacks = tracebacks
         self._input_names = [tensor.name for tensor in spec.inputs]
+        self._has_optional = any(tensor.is_optional for tensor in spec.inputs)
 
     @property
     def spec(self) -> ModelSpec:
@@ -237,7 +239,10 @@ class PythonModel:
             raise self._told(error) from None
 
     def _by_name(self, inputs: Sequence[Array]) -> dict[str, Array]:
-        return dict(zip(self._input_names, inputs, strict=True))
+        named = zip(self._input_names, inputs, strict=True)
+        if self._has_optional:
+            return {name: array for name, array in named if array is not ABSENT}
+        return dict(named)
 
     def _told(self, error: Exception) -> Exception:
         """What the batch fails with; in the log too, unless it blames the caller or says why itself."""

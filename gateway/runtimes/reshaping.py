@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.calls import desk_of
-from gateway.runtimes.contract import Array, LoadedModel, OutputMemory, Responses, streaming
+from gateway.runtimes.contract import ABSENT, Array, LoadedModel, OutputMemory, Responses, streaming
 
 Shape = tuple[int, ...]
 
@@ -51,7 +51,7 @@ class Reshaping:
 
     def _inputs(self, inputs: Sequence[Array]) -> list[Array]:
         return [
-            array if spec.reshape is None else self._moved(array, spec.shape, spec.reshape)
+            array if spec.reshape is None or array is ABSENT else self._moved(array, spec.shape, spec.reshape)
             for spec, array in zip(self._spec.inputs, inputs, strict=True)
         ]
 

@@ -29,6 +29,8 @@ def check(spec: ModelSpec) -> None:
     if not spec.inputs or not spec.outputs:
         raise LoadError("config.pbtxt must name the inputs and outputs: the file does not tell their shapes")
     for tensor in (*spec.inputs, *spec.outputs):
+        if tensor.is_optional:
+            raise LoadError(f"input '{tensor.name}' is optional, which a PyTorch model's cannot be here")
         if tensor.dtype is DType.BYTES:
             raise LoadError(f"tensor '{tensor.name}' is BYTES, which PyTorch does not have")
 

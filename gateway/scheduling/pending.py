@@ -25,8 +25,8 @@ Closed = Callable[["Pending", GatewayError | None], None]
 class Plan(NamedTuple):
     """What one request's shape means for one model version; worked out once, then looked up.
 
-    `order` lists, for each of the model's inputs, its place in the request. Requests of equal `compat`
-    may share a batch; it holds the `signature`, and the parameters where there are any.
+    `order` lists, for each of the model's inputs that is there, its place in the request. Requests of
+    equal `compat` may share a batch; it holds the `signature`, and the parameters where there are any.
     """
 
     rows: int

@@ -63,19 +63,25 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
     Parameters are not looked at; see `with_parameters`.
     """
     places = _places(spec, request.inputs)
-    tensors = [request.inputs[places[wanted.name]] for wanted in spec.inputs]
+    given = [wanted for wanted in spec.inputs if wanted.name in places]
+    tensors = [request.inputs[places[wanted.name]] for wanted in given]
     rows = 1
     if spec.max_batch_size:
         rows = _rows(spec, tensors)
-    for wanted, tensor in zip(spec.inputs, tensors, strict=True):
+    for wanted, tensor in zip(given, tensors, strict=True):
         _check_tensor(spec, wanted, tensor)
     signature = Signature(
         tuple(
             (tensor.dtype, tensor.shape[1:] if spec.max_batch_size else tensor.shape) for tensor in tensors
         ),
         _outputs(spec, request),
+        () if len(given) == len(spec.inputs) else _ordinals(spec, places),
     )
-    return Plan(rows, tuple(places[wanted.name] for wanted in spec.inputs), signature, (signature, ()))
+    return Plan(rows, tuple(places[wanted.name] for wanted in given), signature, (signature, ()))
+
+
+def _ordinals(spec: ModelSpec, places: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(ordinal for ordinal, wanted in enumerate(spec.inputs) if wanted.name in places)
 
 
 def _places(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:
@@ -90,15 +96,24 @@ def _places(spec: ModelSpec, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:
                 f"its inputs are {', '.join(sorted(known))}"
             )
     for wanted in spec.inputs:
-        if wanted.name not in places:
+        if wanted.name not in places and not wanted.is_optional:
             raise InvalidInput(
-                f"expected {len(spec.inputs)} inputs but got {len(inputs)} inputs for model "
+                f"expected {_number(spec)} inputs but got {len(inputs)} inputs for model "
                 f"'{spec.name}': input '{wanted.name}' is missing"
             )
     return places
 
 
+def _number(spec: ModelSpec) -> str:
+    """How many inputs a request must have."""
+    most = len(spec.inputs)
+    least = sum(not wanted.is_optional for wanted in spec.inputs)
+    return f"{most}" if least == most else f"between {least} and {most}"
+
+
 def _rows(spec: ModelSpec, tensors: list[Tensor]) -> int:
+    if not tensors:
+        raise InvalidInput(f"a request for model '{spec.name}' needs an input: they tell its batch-size")
     for tensor in tensors:
         if not tensor.shape:
             raise InvalidInput(

@@ -165,6 +165,30 @@ class Endpoint(Protocol):
         """Where in the body the bulk data start: memory for the body is aligned for that offset."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PlainBody:
+    """An Endpoint, but for `handle` and `refuse`, that knows nothing of a body before it has it whole."""
+
+    __slots__ = ("max_body_bytes",)
+
+    whole = True
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self.max_body_bytes = max_body_bytes
+
+    def open(self, exchange: Exchange) -> Receiver:
+        """Never called: bodies are collected."""
+        raise NotImplementedError("this endpoint takes whole bodies")
+
+    def body_size(self, head: Head, first: Buffer) -> int | None:
+        """Nothing in a body tells its size."""
+        return None
+
+    def payload_offset(self, head: Head) -> int:
+        """Nothing in a body is to be aligned."""
+        return 0
+
+
 class Service(Protocol):
     """Maps heads to endpoints; never fails: an unknown path has an endpoint that says so."""
 

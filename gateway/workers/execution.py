@@ -19,7 +19,7 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, TensorSpec, iterate_bytes_elements, serialise_bytes_elements
-from gateway.runtimes.contract import Array, BadInput, LoadedModel, StreamingModel, streaming
+from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadedModel, StreamingModel, streaming
 from gateway.workers import frames
 from gateway.workers.arena import Arena, ArenaLease, Segment
 from gateway.workers.frames import HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
@@ -140,19 +140,26 @@ class Executor:
 
     def inputs(self, plan: ServePlan, theirs: ForeignSegments) -> tuple[Array, ...]:
         """The batch's inputs, read-only; raises ProtocolViolation, and BadInput for malformed BYTES."""
-        return plan.inputs or tuple([self._input(region, theirs) for region in plan.regions])
+        return plan.inputs or self._in_places(plan, [self._input(region, theirs) for region in plan.regions])
 
     def _check(self, raw: bytes, total: int) -> ServePlan:
         table = frames.unpack_table(raw, total)
         check_inputs(self._spec, table)
         plan = ServePlan(self._spec, table, total)
         if not any(region.segment or region.dtype is DType.BYTES for region in table.tensors):
-            plan.inputs = tuple(_array(region, self.view[region.offset :]) for region in table.tensors)
+            arrays = [_array(region, self.view[region.offset :]) for region in table.tensors]
+            plan.inputs = self._in_places(plan, arrays)
         if not any(region.segment for region in table.tensors):
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[raw] = plan
         return plan
+
+    def _in_places(self, plan: ServePlan, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        count = len(self._spec.inputs)
+        if len(arrays) == count:
+            return tuple(arrays)
+        return in_places(arrays, [region.ordinal for region in plan.regions], count)
 
     def _input(self, region: Region, theirs: ForeignSegments) -> Array:
         if region.segment:
@@ -160,14 +167,21 @@ class Executor:
         return _array(region, self.view[region.offset : region.offset + region.size])
 
 
+def in_places(arrays: Sequence[Array], ordinals: Sequence[int], count: int) -> tuple[Array, ...]:
+    """The inputs of a model that has `count`: those given, by their ordinals, and ABSENT for all others."""
+    given = dict(zip(ordinals, arrays, strict=True))
+    return tuple([given.get(ordinal, ABSENT) for ordinal in range(count)])
+
+
 def check_inputs(spec: ModelSpec, table: Table) -> None:
     """Raises ProtocolViolation unless the batch is one that the model's signature allows."""
     lead: tuple[int, ...] = (table.rows,) if spec.max_batch_size else ()
     if not 1 <= table.rows <= max(1, spec.max_batch_size):
         raise ProtocolViolation(f"a batch of {table.rows} rows for a model of {spec.max_batch_size}")
-    if [region.ordinal for region in table.tensors] != list(range(len(spec.inputs))):
+    given = [region.ordinal for region in table.tensors]
+    if given != [i for i, want in enumerate(spec.inputs) if i in given or not want.is_optional]:
         raise ProtocolViolation("a batch without exactly the model's inputs in order")
-    for region, want in zip(table.tensors, spec.inputs, strict=True):
+    for region, want in zip(table.tensors, [spec.inputs[i] for i in given], strict=True):
         if region.dtype is not want.dtype or not fits(region.shape, lead + want.shape):
             raise ProtocolViolation(
                 f"input '{want.name}' as {region.dtype.name} {list(region.shape)} for a model that takes "

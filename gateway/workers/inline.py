@@ -13,7 +13,14 @@ import numpy as np
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.tensor import Buffer
 from gateway.runtimes.contract import Array, BadInput, EngineBroken, LoadedModel, ModelFailed, one_line
-from gateway.workers.execution import ModelMisbehaved, ServePlan, check_outputs, decode_bytes, encode_outputs
+from gateway.workers.execution import (
+    ModelMisbehaved,
+    ServePlan,
+    check_outputs,
+    decode_bytes,
+    encode_outputs,
+    in_places,
+)
 from gateway.workers.frames import Failure, Table
 from gateway.workers.links import LinkListener, Output, Timings
 from gateway.workers.plans import RunPlan, Signature, check_sizes, size_of
@@ -110,10 +117,12 @@ class InlineLink:
     def _run(self, run: RunPlan, serve: ServePlan, parts: Sequence[Sequence[Buffer]]) -> Answered | Failed:
         begun = self._now_ns()
         try:
-            inputs = [
+            inputs: Sequence[Array] = [
                 _input(dtype, shape, some)
                 for dtype, shape, some in zip(run.dtypes, run.shapes, parts, strict=True)
             ]
+            if len(inputs) < len(self._spec.inputs):
+                inputs = in_places(inputs, run.ordinals, len(self._spec.inputs))
             before = self._now_ns()
             results = self._model.infer(inputs, serve.outputs, serve.rows, self._memory)
             after = self._now_ns()

@@ -29,11 +29,13 @@ class Signature(NamedTuple):
     """What makes batches alike: datatype and shape of each input, in order, and the wanted outputs.
 
     A shape leaves the batch axis out where the model batches. `outputs` are indices into
-    `ModelSpec.outputs`, in the order of the answer; never empty.
+    `ModelSpec.outputs`, in the order of the answer; never empty. `places` are the indices of `inputs`
+    into `ModelSpec.inputs` where optional ones are left out, () where none is.
     """
 
     inputs: tuple[tuple[DType, tuple[int, ...]], ...]
     outputs: tuple[int, ...]
+    places: tuple[int, ...] = ()
 
 
 class Slice(NamedTuple):
@@ -58,13 +60,17 @@ class RunPlan:
     the same sizes. `accepted` remembers reply tables that were checked, by their bytes.
     """
 
-    __slots__ = ("accepted", "dtypes", "outputs", "pads", "rest", "rows", "shapes", "sizes", "specs", "total")
+    __slots__ = (
+        *("accepted", "dtypes", "ordinals", "outputs", "pads", "rest", "rows", "shapes", "sizes"),
+        *("specs", "total"),
+    )
 
     def __init__(self, spec: ModelSpec, signature: Signature, rows: int) -> None:
         lead = (rows,) if spec.max_batch_size else ()
         self.rows = rows
         self.dtypes = [dtype for dtype, _ in signature.inputs]
         self.shapes = [lead + shape for _, shape in signature.inputs]
+        self.ordinals = signature.places or tuple(range(len(self.shapes)))
         self.outputs = signature.outputs
         # Expected outputs, the batch axis included, -1 for whatever the model may choose.
         self.specs = tuple(
@@ -94,7 +100,7 @@ class RunPlan:
         offsets, total = frames.lay_out(payload, inline)
         following = iter(offsets)
         regions = tuple(
-            Region(i, self.dtypes[i], self.shapes[i], *(place or (0, next(following))), size)
+            Region(self.ordinals[i], self.dtypes[i], self.shapes[i], *(place or (0, next(following))), size)
             for i, (place, size) in enumerate(zip(places, sizes, strict=True))
         )
         header = HEADER.pack(0, 0, total, payload, 0, 0, 0, 0, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from gateway.core.dtypes import ITEM_SIZE, NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.warmup import Warmup, WarmupInput
-from gateway.runtimes.contract import Array, LoadedModel, LoadError, one_line, streaming
+from gateway.runtimes.contract import ABSENT, Array, LoadedModel, LoadError, one_line, streaming
 from gateway.workers.execution import ServePlan, check_outputs, decode_bytes, encode_outputs
 from gateway.workers.frames import Table
 from gateway.workers.plans import fits
@@ -76,7 +76,7 @@ def _run(model: LoadedModel, sample: Warmup) -> None:
     spec = model.spec
     if sample.rows > max(1, spec.max_batch_size):
         raise LoadError(f"batch_size {sample.rows}, the most is {max(1, spec.max_batch_size)}")
-    inputs = [_make(spec, one, sample.rows) for one in _ordered(spec, sample)]
+    inputs = [ABSENT if one is None else _make(spec, one, sample.rows) for one in _ordered(spec, sample)]
     plan = ServePlan(spec, Table(sample.rows, (), tuple(range(len(spec.outputs)))), 0)
     memory = NoMemory()
     model_streams = streaming(model)
@@ -89,21 +89,23 @@ def _run(model: LoadedModel, sample: Warmup) -> None:
         encode_outputs(results)
 
 
-def _ordered(spec: ModelSpec, sample: Warmup) -> list[WarmupInput]:
-    """The inputs in the order of the signature; raises LoadError where they do not fit it."""
+def _ordered(spec: ModelSpec, sample: Warmup) -> list[WarmupInput | None]:
+    """The inputs in the order of the signature, None for what is left out; raises LoadError for misfits."""
     given = {one.name: one for one in sample.inputs}
-    wanted = {tensor.name for tensor in spec.inputs}
+    wanted = {tensor.name for tensor in spec.inputs if tensor.name in given or not tensor.is_optional}
     if given.keys() != wanted:
         wrong = min(given.keys() ^ wanted)
         raise LoadError(f"input '{wrong}' {'is missing' if wrong in wanted else 'is not one of the model'}")
     for tensor in spec.inputs:
-        one = given[tensor.name]
+        one = given.get(tensor.name)
+        if one is None:
+            continue
         if one.dtype is not tensor.dtype or not fits(one.shape, tensor.shape):
             raise LoadError(
                 f"input '{one.name}' is {one.dtype.name} {list(one.shape)}, the model takes "
                 f"{tensor.dtype.name} {list(tensor.shape)}"
             )
-    return [given[tensor.name] for tensor in spec.inputs]
+    return [given.get(tensor.name) for tensor in spec.inputs]
 
 
 def _make(spec: ModelSpec, one: WarmupInput, rows: int) -> Array:

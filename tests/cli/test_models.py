@@ -49,3 +49,14 @@ def test_an_ensemble_tells_what_it_calls(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table_of(scan(tmp_path)))
     assert "calls double, add" in console.export_text()
+
+
+def test_an_optional_input_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "model.onnx").write_bytes(b"x")
+    (tmp_path / "m" / "config.pbtxt").write_text(
+        "input { name: 'x' data_type: TYPE_FP32 dims: 1 optional: true }"
+    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table_of(scan(tmp_path)))
+    assert "x FP32 [1] optional" in console.export_text()

@@ -29,6 +29,7 @@ class Given(NamedTuple):
     shape: tuple[int, ...]
     raw: bytes
     elements: tuple[object, ...] = ()
+    content_type: str = ""
 
 
 class Failure(NamedTuple):
@@ -50,6 +51,7 @@ class Case(NamedTuple):
     version: str = ""
     outputs: tuple[str, ...] = ()  # none: all
     timeout_us: int = 0
+    content_type: str = ""
     # Instead of a request of the rest: these bytes, by door.
     garbage: Mapping[str, bytes] = MappingProxyType({})
     doors: frozenset[str] = EVERY

@@ -19,7 +19,7 @@ LIMITS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, Gateway]]:
     """A gateway for each engine, by its name; SIGTERM must end both with status 0."""
     root = tmp_path_factory.mktemp("models")
@@ -40,7 +40,7 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str,
             assert one.stop() == 0, one.log.read_text()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def doors(gateways: Mapping[str, Gateway]) -> Generator[Mapping[str, Door]]:
     """The four doors by name."""
     with ExitStack() as stack:

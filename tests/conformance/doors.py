@@ -78,7 +78,13 @@ class RestJson:
 
     def _document(self, case: Case) -> dict[str, Any]:
         tensors = [
-            {"name": one.name, "datatype": one.datatype, "shape": one.shape, "data": one.elements}
+            {
+                "name": one.name,
+                "datatype": one.datatype,
+                "shape": one.shape,
+                "data": one.elements,
+                "parameters": {"content_type": one.content_type} if one.content_type else {},
+            }
             for one in case.inputs
         ]
         return _document(case, tensors, [{"name": name} for name in case.outputs])
@@ -115,7 +121,8 @@ class RestBinary:
                 "name": one.name,
                 "datatype": one.datatype,
                 "shape": one.shape,
-                "parameters": {"binary_data_size": len(one.raw)},
+                "parameters": {"binary_data_size": len(one.raw)}
+                | ({"content_type": one.content_type} if one.content_type else {}),
             }
             for one in case.inputs
         ]
@@ -135,7 +142,7 @@ class Grpc:
     def ask(self, case: Case) -> Outcome:
         message = case.garbage.get(self.name)
         if message is None:
-            message = self._message(case).SerializeToString()
+            message = grpc_message(case).SerializeToString()
         try:
             answer = pb.ModelInferResponse.FromString(self._infer(message, timeout=TIMEOUT_S))
         except grpc.RpcError as error:
@@ -146,20 +153,26 @@ class Grpc:
         }
         return Outcome("OK", "", "", answer.model_name, answer.model_version, answer.id, outputs)
 
-    def _message(self, case: Case) -> pb.ModelInferRequest:
-        message = pb.ModelInferRequest(
-            model_name=case.model,
-            model_version=case.version,
-            id=case.id,
-            raw_input_contents=[one.raw for one in case.inputs],
-        )
-        for one in case.inputs:
-            message.inputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
-        for name in case.outputs:
-            message.outputs.add(name=name)
-        if case.timeout_us:
-            message.parameters["timeout"].int64_param = case.timeout_us
-        return message
+
+def grpc_message(case: Case) -> pb.ModelInferRequest:
+    """What `case` asks, with raw contents."""
+    message = pb.ModelInferRequest(
+        model_name=case.model,
+        model_version=case.version,
+        id=case.id,
+        raw_input_contents=[one.raw for one in case.inputs],
+    )
+    for one in case.inputs:
+        given = message.inputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
+        if one.content_type:
+            given.parameters["content_type"].string_param = one.content_type
+    for name in case.outputs:
+        message.outputs.add(name=name)
+    if case.timeout_us:
+        message.parameters["timeout"].int64_param = case.timeout_us
+    if case.content_type:
+        message.parameters["content_type"].string_param = case.content_type
+    return message
 
 
 def post(base: str, case: Case, body: bytes, headers: dict[str, str]) -> tuple[int, Any, bytes]:
@@ -180,6 +193,8 @@ def _document(case: Case, inputs: list[Any], outputs: list[Any]) -> dict[str, An
         document["outputs"] = outputs
     if case.timeout_us:
         document["parameters"] = {"timeout": case.timeout_us}
+    if case.content_type:
+        document.setdefault("parameters", {})["content_type"] = case.content_type
     return document
 
 

@@ -9,8 +9,20 @@ from pathlib import Path
 from onnx import TensorProto
 
 from tests.fakes.ensembles import Row, add_ensemble, config_of
-from tests.fakes.onnx_files import busy, identity, table, three_only
-from tests.fakes.python_files import add_model
+from tests.fakes.onnx_files import busy, identity, scaled, scaled_by_option, table, three_only
+from tests.fakes.python_files import (
+    COUNTER,
+    COUNTER_CONFIG,
+    LATER_COUNTER,
+    REPEAT,
+    REPEAT_CONFIG,
+    SCALER,
+    SCALER_CONFIG,
+    SHORT_COUNTER_CONFIG,
+    TRITON_SCALER,
+    add_model,
+    write,
+)
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -174,4 +186,40 @@ def calling(root: Path) -> None:
         add_model(root, name, CALLING, CALLING_CONFIG.format(to=to, datatype=datatype))
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles, calling)
+SCALED = ("scaled", "scaled_by_option", "scaled_in_python", "scaled_for_triton", "scaled_in_ensemble")
+
+
+def optional(root: Path) -> None:
+    """X times SCALE, which is 2 where it is left out: `SCALED`; `undefaulted` has no value for it."""
+    scaled(root / "scaled" / "1")
+    scaled_by_option(root / "scaled_by_option" / "1")
+    scaled(root / "undefaulted" / "1", has_default=False)
+    for name in ("scaled", "scaled_by_option", "undefaulted"):
+        write(root / name, SCALER_CONFIG, "config.pbtxt")
+    for name, text in (("scaled_in_python", SCALER), ("scaled_for_triton", TRITON_SCALER)):
+        add_model(root, name, text, f'backend: "python"\n{SCALER_CONFIG}')
+    steps = """ensemble_scheduling {
+        step { model_name: "scaled" model_version: -1
+            input_map { key: "X" value: "X" } input_map { key: "SCALE" value: "SCALE" }
+            output_map { key: "Y" value: "Y" } } }"""
+    add_ensemble(root, "scaled_in_ensemble", f'platform: "ensemble"\n{SCALER_CONFIG}\n{steps}')
+
+
+def decoupled(root: Path) -> None:
+    """Models that answer any number of times, and an ensemble, which cannot, of one of them."""
+    add_model(root, "counter", COUNTER, COUNTER_CONFIG)
+    add_model(root, "later", LATER_COUNTER, SHORT_COUNTER_CONFIG)
+    add_model(root, "repeat_int32", REPEAT, REPEAT_CONFIG)
+    ends = (("N TYPE_INT32 [ 1 ]",), ("I TYPE_INT32 [ 1 ]",))
+    add_ensemble(root, "counting", config_of((("later", {"N": "N"}, {"I": "I"}),), *ends))
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (
+    onnx,
+    failing,
+    scheduled,
+    ensembles,
+    calling,
+    optional,
+    decoupled,
+)

@@ -9,7 +9,10 @@ import pytest
 
 from gateway.core.dtypes import BY_NAME
 from tests.conformance.cases import CASES, DATATYPES, DOORS, GRPC, Case
+from tests.conformance.content_types import CONTENT_TYPES
 from tests.conformance.doors import Door, Outcome, Told
+from tests.conformance.optional_inputs import OPTIONAL
+from tests.conformance.streams import UNARY
 
 # Reason to what each protocol makes of it; written down here, not taken from the tables under test.
 CONTRACT = {
@@ -24,7 +27,10 @@ CONTRACT = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+ALL = (*CASES, *OPTIONAL, *UNARY, *CONTENT_TYPES)
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
 def test_every_door_leads_to_the_same(doors: Mapping[str, Door], case: Case) -> None:
     outcomes = {name: doors[name].ask(case) for name in DOORS if name in case.doors}
     for name, outcome in outcomes.items():
@@ -59,6 +65,6 @@ def check_failure(name: str, case: Case, outcome: Outcome) -> None:
 
 def test_the_table_leaves_no_datatype_out_and_no_name_twice() -> None:
     assert {case.id for case in DATATYPES} == set(BY_NAME)
-    assert not [name for name, count in Counter(case.id for case in CASES).items() if count > 1]
-    for case in CASES:
+    assert not [name for name, count in Counter(case.id for case in ALL).items() if count > 1]
+    for case in ALL:
         assert (case.answer is None) != (case.failure is None), case.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,3 +216,23 @@ def test_an_axis_of_one_row_comes_and_goes(
     shape: tuple[int, ...], rank: int, fitted: tuple[int, ...]
 ) -> None:
     assert fitted_shape(shape, rank) == fitted
+
+
+def optional(spec: TensorSpec) -> TensorSpec:
+    return msgspec.structs.replace(spec, is_optional=True)
+
+
+def test_what_may_be_left_out_of_an_ensemble_is_optional_to_all_who_read_it() -> None:
+    graph = graph_of((("a", {"x": "in", "s": "scale"}, {"y": "out"}),))
+    x, s, out = fp32("x")[0], fp32("s")[0], fp32("out")
+    whole = Part((fp32("in")[0], optional(fp32("scale")[0])), out, 0)
+    assert fault_of_parts(whole, graph, [Part((x, optional(s)), fp32("y"), 0)]) == ""
+    assert fault_of_parts(whole, graph, [Part((x, s), fp32("y"), 0)]) == (
+        "tensor 'scale' is optional as input 'scale', and not as input 's' of step 0 (model 'a')"
+    )
+
+
+def test_an_optional_input_of_a_part_needs_no_tensor() -> None:
+    graph = graph_of((("a", {"x": "in"}, {"y": "out"}),))
+    parts = [Part((fp32("x")[0], optional(fp32("s")[0])), fp32("y"), 0)]
+    assert fault_of_parts(Part(fp32("in"), fp32("out"), 0), graph, parts) == ""

@@ -57,6 +57,52 @@ def table(path: Path) -> Path:
     return save(path, [helper.make_node("Gather", ["numbers", "X"], ["Y"])], *ends, [("numbers", numbers)])
 
 
+def scaled(path: Path, *, has_default: bool = True) -> Path:
+    """Y = X * SCALE of shape [n,1], which is 2 where it is not given, or must be given."""
+    ends: list[list[Info]] = [
+        [("X", TensorProto.FLOAT, ["n", "d"]), ("SCALE", TensorProto.FLOAT, ["n", 1])],
+        [("Y", TensorProto.FLOAT, ["n", "d"])],
+    ]
+    weights = [("SCALE", np.array([[2.0]], "f4"))] if has_default else []
+    return save(path, [helper.make_node("Mul", ["X", "SCALE"], ["Y"])], *ends, weights)
+
+
+def scaled_by_option(path: Path) -> Path:
+    """The same by an input of ONNX's own optional type."""
+    there = helper.make_graph(
+        [helper.make_node("OptionalGetElement", ["SCALE"], ["given"])],
+        "there",
+        [],
+        [helper.make_tensor_value_info("given", TensorProto.FLOAT, ["n", 1])],
+    )
+    two = numpy_helper.from_array(np.array([[2.0]], "f4"))
+    absent = helper.make_graph(
+        [helper.make_node("Constant", [], ["two"], value=two)],
+        "absent",
+        [],
+        [helper.make_tensor_value_info("two", TensorProto.FLOAT, [1, 1])],
+    )
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["n", 1]))
+    nodes = [
+        helper.make_node("OptionalHasElement", ["SCALE"], ["is_there"]),
+        helper.make_node("If", ["is_there"], ["scale"], then_branch=there, else_branch=absent),
+        helper.make_node("Mul", ["X", "scale"], ["Y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", "d"]),
+            helper.make_value_info("SCALE", kind),
+        ],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["n", "d"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path / "model.onnx")
+    return path
+
+
 def three_only(path: Path) -> Path:
     """Y = X of shape [1,3]; the engine raises over any other."""
     ends: list[list[Info]] = [

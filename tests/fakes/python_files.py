@@ -78,6 +78,37 @@ ADD_SUB = """
         def finalize(self):
             pb_utils.Logger.log_info("cleaning up")
 """
+# Both multiply X, FP32 [-1], by SCALE, FP32 [1], which is 2 where it is left out.
+SCALER = """
+    import numpy as np
+    from gateway.model import Model
+
+    class Scaler(Model):
+        def infer(self, inputs):
+            return {"Y": inputs["X"] * inputs.get("SCALE", np.float32(2))}
+"""
+TRITON_SCALER = """
+    import numpy as np
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            responses = []
+            for request in requests:
+                x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
+                scale = pb_utils.get_input_tensor_by_name(request, "SCALE")
+                y = x * (np.float32(2) if scale is None else scale.as_numpy())
+                responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("Y", y)]))
+            return responses
+"""
+SCALER_CONFIG = """
+    max_batch_size: 8
+    input [
+        { name: "X" data_type: TYPE_FP32 dims: [ -1 ] },
+        { name: "SCALE" data_type: TYPE_FP32 dims: [ 1 ] optional: true }
+    ]
+    output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
+"""
 # Needs no config.pbtxt: upper case of TEXT, BYTES [-1], in batches, by a coroutine.
 UPPER = """
     import asyncio

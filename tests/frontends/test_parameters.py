@@ -87,3 +87,13 @@ def test_output_parameters():
 def test_a_class_count_is_a_positive_integer(count):
     with pytest.raises(InvalidInput, match="'classification' must be"):
         read_output_parameters("y", [("classification", count)])
+
+
+def test_content_types_are_looked_at_and_handed_on():
+    for given in ({"content_type": "pd"}, {"content_type": "image/png"}):
+        assert read_parameters(given.items()).custom == given
+    assert read_output_parameters("y", [("content_type", "str")]) == {"content_type": "str"}
+    with pytest.raises(InvalidInput, match="parameter 'content_type' is 'base64', that of a request"):
+        read_parameters([("content_type", "base64")])
+    with pytest.raises(InvalidInput, match="output 'y': content_type is 'pd', that of a tensor"):
+        read_output_parameters("y", [("content_type", "pd")])

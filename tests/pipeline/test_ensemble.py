@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -644,4 +645,26 @@ def test_any_graph_in_any_order_of_answers(
         assert isinstance(answer, ModelFailed)
         assert answered == failing
     assert len(world.parts.asked) == len({one.request.model for one in world.parts.asked}), "each step once"
+    world.check_over()
+
+
+# ---- optional inputs ------------------------------------------------------------------------------
+
+
+def test_an_optional_input_that_is_left_out_is_left_out_of_the_steps() -> None:
+    scale = TensorSpec("s", DType.FP32, (1,), is_optional=True)
+    part = model_spec("scaled", (*fp32("x"), scale), fp32("y"))
+    whole = model_spec("e", (*fp32("in"), msgspec.structs.replace(scale, name="scale")), fp32("out"))
+    rows: list[Row] = [
+        ("scaled", {"x": "in", "s": "scale"}, {"y": "t"}),
+        ("scaled", {"x": "t", "s": "scale"}, {"y": "out"}),
+    ]
+    world = World(FakeParts(part), rows, whole)
+    for scales in ((), (tensor("scale", 3),)):
+        world.ask(tensor("in", 1, 2), *scales)
+        for _ in rows:
+            (asked,) = world.parts.open
+            assert [one.name for one in asked.request.inputs] == ["x", *("s" for _ in scales)]
+            asked.answer(tensor("y", 1, 2))
+    assert [one for one in world.got if isinstance(one, GatewayError)] == []
     world.check_over()

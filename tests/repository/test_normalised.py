@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from google.protobuf import text_format
 
@@ -36,6 +37,12 @@ def written(text: str) -> tuple[bytes, ModelSpec]:
 
 def expected(text: str) -> pb.ModelConfig:
     return text_format.Parse(text, pb.ModelConfig())
+
+
+def test_an_input_that_was_found_to_be_optional_is_told_so() -> None:
+    optional = msgspec.structs.replace(X, is_optional=True)
+    found = completed(b"", msgspec.structs.replace(FOUND, inputs=(X, optional)))
+    assert [one.optional for one in found.input] == [False, True]
 
 
 def test_everything_is_filled_in_where_nothing_was_written() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.options import read_isolation, read_labels, read_options
+from gateway.repository.options import check_optional, read_isolation, read_labels, read_options
 from gateway.repository.refusal import ConfigRefused
 
 
@@ -57,3 +57,13 @@ def test_our_own_keys_are_no_options_of_the_engine() -> None:
         message.parameters[key].string_value = value
     assert read_options(message) == {"level": "1"}
     assert read_isolation(message.parameters) == "inline"
+
+
+def test_an_input_may_be_left_out_where_the_engine_can_do_without() -> None:
+    config = pb.ModelConfig(input=[pb.ModelInput(name="x"), pb.ModelInput(name="y", optional=True)])
+    for backend in ("", "python", "onnxruntime"):
+        config.backend = backend
+        check_optional(config)
+    config.backend = "pytorch"
+    with pytest.raises(ConfigRefused, match=r"input\[1\].optional: is not supported for backend 'pytorch'"):
+        check_optional(config)

@@ -67,6 +67,9 @@ GOOD = {
     'input { name: "x" data_type: TYPE_FP32 dims: 3 format: FORMAT_NONE optional: false }': PartialConfig(
         inputs=(TensorSpec("x", DType.FP32, (3,)),), batching=ALONE
     ),
+    'input { name: "x" data_type: TYPE_FP32 dims: 3 optional: true }': PartialConfig(
+        inputs=(TensorSpec("x", DType.FP32, (3,), is_optional=True),), batching=ALONE
+    ),
     "version_policy { }": PartialConfig(),
     "version_policy: { all { } }": PartialConfig(version_policy=All()),
     "version_policy { latest { num_versions: 3 } }": PartialConfig(version_policy=Latest(3)),
@@ -183,8 +186,8 @@ BAD = {
     ),
     f"{X} {X}": "input: two tensors have the same name",
     "input { name: 'x' data_type: TYPE_FP32 dims: 2 reshape { } }": "input[0].reshape: [] has not the",
-    "input { name: 'x' data_type: TYPE_FP32 dims: 1 optional: true }": (
-        "input[0].optional: is not supported: every input must be sent"
+    f"backend: 'pytorch' {X} input {{ name: 'y' data_type: TYPE_FP32 dims: 1 optional: true }}": (
+        "input[1].optional: is not supported for backend 'pytorch'"
     ),
     "input { name: 'x' data_type: TYPE_FP32 dims: 1 format: FORMAT_NHWC }": (
         "input[0].format: FORMAT_NHWC needs 3 dims, there are 1"

@@ -57,3 +57,9 @@ def test_label_files_by_output() -> None:
     assert read_label_files(outputs) == {"a": "l.txt"}
     with pytest.raises(ConfigRefused, match=r"output\[0\].label_filename: must be a plain file name"):
         read_label_files([pb.ModelOutput(name="a", label_filename="/etc/passwd")])
+
+
+def test_an_input_may_be_optional() -> None:
+    message = tensor([4])
+    message.optional = True
+    assert [one.is_optional for one in read_tensors("input", [message], 8)] == [True]

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
-from gateway.runtimes.contract import Array, BadInput, LoadError
+from gateway.core.tensor import TensorSpec
+from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError
 from gateway.runtimes.onnx import OnnxModel, OnnxRuntime, session_options
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES
 from tests.fakes import onnx_files
@@ -174,3 +178,62 @@ def test_session_options() -> None:
 def test_options_out_of_range_are_named(key: str, value: str) -> None:
     with pytest.raises(LoadError, match=f"parameter '{key}' is '{value}', must be"):
         session_options({key: value})
+
+
+# ---- optional inputs ------------------------------------------------------------------------------
+
+SCALED = msgspec.structs.replace(
+    SPEC,
+    inputs=(TensorSpec("X", DType.FP32, (-1,)), TensorSpec("SCALE", DType.FP32, (1,), is_optional=True)),
+    max_batch_size=8,
+)
+
+
+@pytest.mark.parametrize("make", [onnx_files.scaled, onnx_files.scaled_by_option])
+def test_an_input_with_a_default_may_be_left_out(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    model = load(make(tmp_path), SCALED, known=True)
+    x = np.ones((2, 3), "f4")
+    for scale, expected in ((ABSENT, 2), (np.array([[3], [4]], "f4"), [[3], [4]])):
+        (found,) = model.infer([x, scale], (0,), 2, Memory())
+        np.testing.assert_array_equal(found, x * expected)
+
+
+def test_an_input_of_an_optional_type_is_found_to_be_optional(tmp_path: Path) -> None:
+    assert load(onnx_files.scaled_by_option(tmp_path)).spec.inputs == SCALED.inputs
+
+
+def test_a_default_is_an_input_only_where_the_configuration_names_it(tmp_path: Path) -> None:
+    assert load(onnx_files.scaled(tmp_path)).spec.inputs == SCALED.inputs[:1]
+    needed = (SCALED.inputs[0], TensorSpec("SCALE", DType.FP32, (1,)))
+    given = msgspec.structs.replace(SCALED, inputs=needed)
+    assert load(tmp_path, given, known=True).spec.inputs == needed
+
+
+def test_an_optional_input_needs_a_default(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="'SCALE' is configured as optional, the model has no default for it"):
+        load(onnx_files.scaled(tmp_path, has_default=False), SCALED, known=True)
+
+
+def test_optional_inputs_of_types_that_need_a_binding_or_a_decoding(tmp_path: Path) -> None:
+    """BF16 by its bits through a binding, BYTES as texts: neither sees what is absent."""
+    for element, dtype, value in (
+        (TensorProto.BFLOAT16, DType.BF16, np.array([[0x3F80]], np.uint16)),
+        (TensorProto.STRING, DType.BYTES, np.array([[b"one"]], object)),
+    ):
+        folder = tmp_path / dtype.name
+        default = helper.make_tensor("B", element, [1, 1], [b""] if dtype is DType.BYTES else [0.0])
+        graph = helper.make_graph(
+            [node("Identity", "A", "Y"), node("Identity", "B", "Z")],
+            "two",
+            [helper.make_tensor_value_info(name, element, ["n", 1]) for name in "AB"],
+            [helper.make_tensor_value_info(name, element, ["n", 1]) for name in "YZ"],
+            [default],
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        folder.mkdir()
+        onnx.save(made, folder / "model.onnx")
+        inputs = tuple(TensorSpec(name, dtype, (1,), is_optional=name == "B") for name in "AB")
+        model = load(folder, msgspec.structs.replace(SPEC, inputs=inputs, max_batch_size=4), known=True)
+        (found,) = model.infer([value, ABSENT], (0,), 1, Memory())
+        expected = [[element.decode() for element in row] for row in value] if dtype is DType.BYTES else value
+        np.testing.assert_array_equal(found, expected)

@@ -119,3 +119,28 @@ def test_symbols_shared_with_inputs_tell_an_outputs_shape(
     inputs = [FileTensor("X", DType.FP32, ("n", "d")), FileTensor("W", DType.FP32, (3, None))]
     tensor = FileTensor("Y", DType.FP32, output)
     assert resolve(inputs, [(4, 7), (3, 2)], tensor, rows=rows) == expected
+
+
+def test_an_input_with_a_default_need_not_be_configured_and_may_be_optional() -> None:
+    default = FileTensor("S", DType.FP32, ("n", 1), has_default=True)
+    x = TensorSpec("X", DType.FP32, (3, -1))
+    assert done(spec((x,), (), 8), [X, default], [Y], known=True).inputs == (x,)
+    optional = TensorSpec("S", DType.FP32, (1,), is_optional=True)
+    assert done(spec((x, optional), (), 8), [X, default], [Y], known=True).inputs == (x, optional)
+    with pytest.raises(LoadError, match="'S' is configured as optional, the model has no default"):
+        done(spec((x, optional), (), 8), [X, default._replace(has_default=False)], [Y], known=True)
+    assert done(spec(), [X, default], [Y]).inputs[1].is_optional
+
+
+def test_a_default_that_cannot_batch_is_named() -> None:
+    fixed = FileTensor("S", DType.FP32, (1,), has_default=True)
+    given = spec((TensorSpec("X", DType.FP32, (3, -1)), TensorSpec("S", DType.FP32, (1,))), (), 8)
+    with pytest.raises(LoadError, match=r"'S' has shape \[1\], whose first dimension is not free"):
+        done(given, [X, fixed], [Y], known=True)
+
+
+def test_only_an_input_can_be_of_an_optional_type() -> None:
+    assert file_tensor("input", "x", "optional(tensor(float))", ["n"]).has_default
+    for kind, element in (("output", "optional(tensor(float))"), ("input", "optional(seq(tensor(float)))")):
+        with pytest.raises(LoadError, match="cannot be served"):
+            file_tensor(kind, "x", element, ["n"])

@@ -13,10 +13,10 @@ from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.model import CallFailed
 from gateway.runtimes.calls import desk_of
-from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, StreamEnded
+from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError, ModelFailed, StreamEnded
 from gateway.runtimes.python import PythonModel, PythonRuntime
 from tests.fakes.calling import FakeLine
-from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, OWN, REPEAT, write
+from tests.fakes.python_files import ADD_SUB, ASYNCHRONOUS, OWN, REPEAT, SCALER, TRITON_SCALER, write
 from tests.fakes.responses import KeptResponses
 
 pytestmark = pytest.mark.usefixtures("interpreter")
@@ -304,3 +304,19 @@ def test_a_decoupled_file_for_triton_answers_by_a_thread_of_its_own(tmp_path: Pa
     model, kept = load(write(tmp_path / "1", REPEAT), spec), KeptResponses()
     model.stream([np.array(one, np.int32) for one in ([7, 8], [1, 1], [0])], (1, 0), 1, kept)
     assert [[int(one[0]) for one in results] for results, _ in kept.sent] == [[0, 7], [1, 8]]
+
+
+# ---- optional inputs ----------------------------------------------------------------------------
+
+SCALED = msgspec.structs.replace(
+    DOUBLER, inputs=(*DOUBLER.inputs, TensorSpec("SCALE", DType.FP32, (1,), is_optional=True))
+)
+
+
+@pytest.mark.parametrize("text", [SCALER, TRITON_SCALER])
+def test_an_optional_input_that_is_left_out_is_not_there(tmp_path: Path, text: str) -> None:
+    model = load(write(tmp_path / "1", text), SCALED)
+    x = np.array([[1, 2]], np.float32)
+    for scale, expected in ((ABSENT, 2), (np.array([[3]], np.float32), 3)):
+        (found,) = model.infer([x, scale], (0,), 1, Memory())
+        assert found.tolist() == (x * expected).tolist()

@@ -10,7 +10,7 @@ from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.calls import Desk, desk_of
-from gateway.runtimes.contract import Array, OutputMemory
+from gateway.runtimes.contract import ABSENT, Array, OutputMemory
 from gateway.runtimes.reshaping import Reshaping, fill, reshaped
 
 
@@ -46,6 +46,16 @@ FREE = TensorSpec("f", DType.FP32, (-1, 4), (1, -1, 2, 2))
 def test_a_model_without_is_itself() -> None:
     model = Echo(PLAIN, size=4)
     assert reshaped(model) is model
+
+
+@pytest.mark.parametrize(
+    ("size", "lead"),
+    [(8, (3,)), (0, ())],
+)
+def test_what_is_absent_has_no_shape(size: int, lead: tuple[int, ...]) -> None:
+    model = Echo(SCALAR, PLAIN, size=size)
+    reshaped(model).infer([ABSENT, np.ones((*lead, 2), "f4")], (1,), 3, Memory())
+    assert model.seen == [ABSENT.shape, (*lead, 2)]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ TEXT = TensorSpec("t", DType.BYTES, (1,))
         ((X,), (), "must name the inputs and outputs"),
         ((X, TEXT), (X,), "tensor 't' is BYTES"),
         ((X,), (TEXT,), "tensor 't' is BYTES"),
+        ((X, TensorSpec("y", DType.FP32, (1,), is_optional=True)), (X,), "input 'y' is optional"),
     ],
 )
 def test_signatures_that_cannot_be(

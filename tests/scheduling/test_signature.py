@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -77,6 +78,35 @@ def test_requests_with_other_parameters_do_not_join() -> None:
 def test_what_does_not_fit_is_named(inputs: tuple[Tensor, ...], outputs: tuple[str, ...], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         make_plan(SPEC, request(*inputs, outputs=outputs))
+
+
+MAYBE = ModelSpec(
+    "maybe",
+    1,
+    "fake",
+    "fake",
+    (TensorSpec("A", DType.INT32, (2,), is_optional=True), TensorSpec("B", DType.FP32, (-1, 3))),
+    SPEC.outputs,
+    max_batch_size=4,
+)
+
+
+def test_an_optional_input_may_be_left_out_and_only_those_who_do_share_a_batch() -> None:
+    signatures = Signatures(MAYBE)
+    whole, without = signatures.plan(request(A, B)), signatures.plan(request(B))
+    assert (whole.order, whole.signature.places) == ((0, 1), ())
+    assert (without.order, without.signature.places, without.rows) == ((0,), (1,), 2)
+    assert without.compat not in {whole.compat, make_plan(SPEC, request(A, B)).compat}
+    with pytest.raises(InvalidInput, match=r"expected between 1 and 2 inputs but got 1 .*'B' is missing"):
+        signatures.plan(request(A))
+
+
+def test_rows_cannot_be_told_where_every_input_is_left_out() -> None:
+    alone = msgspec.structs.replace(MAYBE, inputs=MAYBE.inputs[:1])
+    with pytest.raises(InvalidInput, match="needs an input"):
+        make_plan(alone, request())
+    plan = make_plan(msgspec.structs.replace(alone, max_batch_size=0), request())
+    assert (plan.rows, plan.order, plan.signature.inputs) == (1, (), ())
 
 
 def test_a_known_signature_gives_the_same_plan_and_the_memory_is_bounded() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec, serialise_bytes_elements
-from gateway.runtimes.contract import BadInput
+from gateway.runtimes.contract import ABSENT, BadInput
 from gateway.workers import execution, frames
 from gateway.workers.arena import Arena
 from gateway.workers.execution import Executor, LargeOutputs, ModelMisbehaved, NoRoom, ServePlan
@@ -70,6 +71,25 @@ def test_malformed_bytes_are_the_callers_fault(raw: bytes) -> None:
     made, plan = executor(np.zeros((2, 3), "f4"), raw, (2, 2))
     with pytest.raises(BadInput):
         made.inputs(plan, THEIRS)
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_absent_stands_for_an_optional_input_that_was_left_out(is_text: bool) -> None:
+    model = Model()
+    model.spec = msgspec.structs.replace(
+        SPEC, inputs=tuple(msgspec.structs.replace(one, is_optional=True) for one in SPEC.inputs)
+    )
+    made = Executor(model, Arena(4 * MIB))
+    data = serialise_bytes_elements([b"x", b"yy"]) if is_text else np.ones((2, 3), "f4").tobytes()
+    dtype, shape = (DType.BYTES, (2, 1)) if is_text else (DType.FP32, (2, 3))
+    payload = HEADER_BYTES + frames.table_bytes([2], 1)
+    (offset,), total = frames.lay_out(payload, [len(data)])
+    region = Region(int(is_text), dtype, shape, 0, offset, len(data))
+    made.view[HEADER_BYTES:payload] = frames.pack_table(Table(2, (region,), (0,)))
+    made.view[offset : offset + len(data)] = data
+    inputs = made.inputs(made.plan(total, payload), THEIRS)
+    assert inputs[not is_text] is ABSENT
+    assert inputs[is_text].tolist() == ([[b"x"], [b"yy"]] if is_text else [[1.0] * 3] * 2)
 
 
 def table(**changes: Any) -> Table:

@@ -12,7 +12,7 @@ from gateway.core.clock import monotonic_ns, monotonic_s
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec, serialise_bytes_elements
-from gateway.runtimes.contract import LoadedModel, LoadError
+from gateway.runtimes.contract import ABSENT, LoadedModel, LoadError
 from gateway.workers.frames import Failure, ProtocolViolation
 from gateway.workers.inline import InlineLink
 from gateway.workers.links import Link
@@ -104,6 +104,32 @@ def test_bytes_go_in_and_out() -> None:
     raw = serialise_bytes_elements([b"a", b"bc"])
     link.send(1, 1, Signature(((DType.BYTES, (2,)),), (0,)), [[raw]])
     assert answers.replies[1] == (((2,), raw.upper()),)
+
+
+def test_an_optional_input_may_be_left_out() -> None:
+    class Chosen:
+        spec = ModelSpec(
+            "m",
+            1,
+            "",
+            "",
+            (TensorSpec("x", DType.INT8, (1,), is_optional=True), TensorSpec("y", DType.INT8, (1,))),
+            (TensorSpec("z", DType.INT8, (1,)),),
+        )
+
+        def infer(self, inputs: Any, *_: Any) -> Any:
+            x, y = inputs
+            return [y if x is ABSENT else x + y]
+
+        def close(self) -> None:
+            pass
+
+    answers = Answers()
+    link = InlineLink(Chosen(), 1, answers, monotonic_ns)
+    one = (DType.INT8, (1,))
+    link.send(1, 1, Signature((one,), (0,), (1,)), [[b"\5"]])
+    link.send(2, 1, Signature((one, one), (0,)), [[b"\1"], [b"\5"]])
+    assert [answers.replies[batch] for batch in (1, 2)] == [(((1,), b"\5"),), (((1,), b"\6"),)]
 
 
 def test_parts_of_the_wrong_size_are_never_run(tmp_path: Path) -> None:

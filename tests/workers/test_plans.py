@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,20 @@ def test_the_prepared_frame_is_one_that_the_worker_takes() -> None:
     assert (header.kind, header.batch) == (Kind.RUN, 11)
     assert (table.rows, table.outputs) == (4, (2, 0))
     assert [one.shape for one in table.tensors] == [(4, 3), (4, 5)]
+
+
+def test_an_input_that_is_left_out_is_in_no_frame() -> None:
+    spec = msgspec.structs.replace(
+        SPEC, inputs=(TensorSpec("A", DType.FP32, (3,), is_optional=True), SPEC.inputs[1])
+    )
+    plan = RunPlan(spec, Signature(((DType.INT8, (5,)),), (0,), (1,)), 4)
+    frame = bytes(16) + plan.rest + b"b" * 20
+    assert len(frame) == plan.total
+    table = frames.unpack_table(frame[HEADER_BYTES:-20], plan.total)
+    check_inputs(spec, table)
+    assert [one.ordinal for one in table.tensors] == [1]
+    with pytest.raises(ProtocolViolation, match="exactly the model's inputs"):
+        check_inputs(SPEC, table)
 
 
 def test_only_small_batches_of_fixed_size_are_prepared() -> None:

@@ -12,7 +12,7 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec, serialise_bytes_elements
 from gateway.core.warmup import Source, Warmup, WarmupInput
-from gateway.runtimes.contract import Array, BadInput, LoadError
+from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError
 from gateway.workers.execution import ModelMisbehaved, ServePlan
 from gateway.workers.frames import Table
 from gateway.workers.loading import load_model
@@ -75,6 +75,14 @@ def test_every_datatype(dtype: DType, source: Source) -> None:
     else:
         assert any(array.ravel().tolist())
         np.testing.assert_array_equal(array[0], array[3])
+
+
+def test_an_optional_input_may_be_left_out() -> None:
+    maybe = TensorSpec("y", DType.FP32, (2,), is_optional=True)
+    model = Recorder(tensor(), maybe)
+    model.answer = [np.zeros((1, 2), "f4")] * 2
+    warm_up(model, [sample(one()), sample(one(), one(name="y"))])
+    assert [[array is ABSENT for array in batch] for batch in model.batches] == [[False, True], [False] * 2]
 
 
 def test_the_bytes_of_a_file(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from gateway.core.tensor import (
     element_count,
     serialise_bytes_elements,
 )
+from gateway.frontends.content_types import CONTENT_TYPE, InputTypes, check_inputs, read_types
 from gateway.frontends.parameters import (
     PLAIN,
     RequestParameters,
@@ -93,6 +94,7 @@ class _Plan(NamedTuple):
     inputs: tuple[_Input, ...]
     outputs: tuple[RequestedOutput, ...]
     parameters: RequestParameters
+    types: InputTypes | None
 
 
 _plans: dict[bytes, _Plan] = {}
@@ -118,7 +120,9 @@ def decode(message: Buffer, start: int, deadline: float, lease: Lease | None, cl
         )
         if not given and len(rest) <= _CACHED_PLAN_BYTES:
             _remember(rest, plan)
-    model, version, _, outputs, parameters = plan
+    model, version, _, outputs, parameters, types = plan
+    if types is not None:
+        check_inputs(types, tensors)
     if parameters is PLAIN:
         return InferRequest(
             model, version, tensors, identity, outputs, parameters.custom, deadline, "grpc", lease
@@ -256,7 +260,16 @@ def _plan(parsed: pb.ModelInferRequest) -> _Plan:
         found = read_output_parameters(given.name, _values(given.parameters))
         found.pop("binary_data", None)
         outputs[given.name] = RequestedOutput(given.name, found or NO_PARAMETERS)
-    return _Plan(model, version, inputs, tuple(outputs.values()), parameters)
+    types = read_types(
+        parameters.custom.get(CONTENT_TYPE),
+        [
+            (given.name, value)
+            for given in parsed.inputs
+            if CONTENT_TYPE in given.parameters
+            for _, value in _values({CONTENT_TYPE: given.parameters[CONTENT_TYPE]})
+        ],
+    )
+    return _Plan(model, version, inputs, tuple(outputs.values()), parameters, types)
 
 
 def _input(given: pb.ModelInferRequest.InferInputTensor) -> _Input:

@@ -20,7 +20,7 @@ from gateway.frontends.v2_grpc.settings import GrpcSettings
 from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.service import InferenceService
-from gateway.wire.exchange import Exchange, Head, Headers, Receiver
+from gateway.wire.exchange import Exchange, Head, Headers, PlainBody, Receiver
 
 # Requests of the small calls name a model or a service, no more.
 SMALL_MESSAGE_BYTES = 64 << 10
@@ -115,21 +115,19 @@ class Infer:
         exchange.respond(200, headers, body, OK, None if lease is None else lease.release)
 
 
-class Unary:
+class Unary(PlainBody):
     """Any other unary call: small messages unless told otherwise, nothing remembered."""
 
-    __slots__ = ("_call", "_format", "_max_bytes", "_settings", "max_body_bytes")
-
-    whole = True
+    __slots__ = ("_call", "_format", "_max_bytes", "_settings")
 
     def __init__(
         self, tools: Tools, how: CallFormat, call: Call, max_bytes: int = SMALL_MESSAGE_BYTES
     ) -> None:
+        super().__init__(max_bytes)
         self._settings = tools.settings
         self._format = how
         self._call = call
         self._max_bytes = max_bytes
-        self.max_body_bytes = max_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         try:
@@ -141,9 +139,6 @@ class Unary:
             if lease is not None:
                 lease.release()
 
-    def open(self, exchange: Exchange) -> Receiver:
-        raise NotImplementedError("a unary call takes whole bodies")
-
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         answer_error(exchange, error)
 
@@ -154,45 +149,34 @@ class Unary:
         return PREFIX_BYTES
 
 
-class Fixed:
+class Fixed(PlainBody):
     """Answers whatever comes in one way, because of its head."""
 
-    __slots__ = ("_answer", "max_body_bytes")
-
-    whole = True
+    __slots__ = ("_answer",)
 
     def __init__(self, answer: Callable[[Exchange], None], max_body_bytes: int) -> None:
+        super().__init__(max_body_bytes)
         self._answer = answer
-        self.max_body_bytes = max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         if lease is not None:
             lease.release()
         self._answer(exchange)
 
-    def open(self, exchange: Exchange) -> Receiver:
-        raise NotImplementedError("this endpoint takes whole bodies")
-
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self._answer(exchange)
 
-    def body_size(self, head: Head, first: Buffer) -> int | None:
-        return None
 
-    def payload_offset(self, head: Head) -> int:
-        return 0
-
-
-class Streaming:
+class Streaming(PlainBody):
     """A call whose messages are answered as they come: `begin` makes the receiving side."""
 
-    __slots__ = ("_begin", "max_body_bytes")
+    __slots__ = ("_begin",)
 
     whole = False
 
     def __init__(self, begin: Callable[[Exchange], Receiver], max_body_bytes: int) -> None:
+        super().__init__(max_body_bytes)
         self._begin = begin
-        self.max_body_bytes = max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         raise NotImplementedError("a streaming call takes its messages one by one")
@@ -202,12 +186,6 @@ class Streaming:
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         answer_error(exchange, error)
-
-    def body_size(self, head: Head, first: Buffer) -> int | None:
-        return None
-
-    def payload_offset(self, head: Head) -> int:
-        return 0
 
 
 def answer_message(exchange: Exchange, message: bytes) -> None:

@@ -7,7 +7,7 @@ signed     bodies that need the model's signature to be read
            raw: one tensor and nothing else | generate: plain JSON objects
 codec      bodies to InferRequest, InferResponse to bodies
 document   JSON text to values, strictly | elements, halves: values to tensor bytes and back
-content_types   elements that JSON spells in base64
+content_types   elements that JSON spells in base64, outputs that say what they are
 binary     the binary tensor extension | compression: content codings
 setting_calls   traces and logs | fixed: what is off, and says so | post: small JSON bodies
 errors     reasons to HTTP statuses | echoes: headers that an answer repeats

@@ -32,6 +32,15 @@ from gateway.core.messages import (
     RequestedOutput,
 )
 from gateway.core.tensor import MAX_RANK, Buffer, Tensor
+from gateway.frontends.content_types import (
+    BASE64,
+    CONTENT_TYPE,
+    InputTypes,
+    OutputTypes,
+    check_inputs,
+    read_types,
+    tensor_type,
+)
 from gateway.frontends.parameters import (
     PLAIN,
     RequestParameters,
@@ -40,7 +49,7 @@ from gateway.frontends.parameters import (
     read_parameters,
 )
 from gateway.frontends.v2_rest.binary import Slot, check_header_length, fill_slots, read_slot
-from gateway.frontends.v2_rest.content_types import BASE64, CONTENT_TYPE, dump_base64, from_base64
+from gateway.frontends.v2_rest.content_types import binary_label, dump_labelled, from_base64
 from gateway.frontends.v2_rest.document import check_keys, load
 from gateway.frontends.v2_rest.elements import (
     dump_elements,
@@ -73,13 +82,14 @@ Encoded = tuple[bytes | tuple[Buffer, ...], int | None]
 
 
 class _Parsed(NamedTuple):
-    """The JSON of a request, understood; `form` is how to answer."""
+    """The JSON of a request, understood; `form` is how to answer, `types` None where none is said."""
 
     id: str
     places: tuple[Tensor | Slot, ...]
     outputs: tuple[RequestedOutput, ...]
     parameters: RequestParameters
     form: Form
+    types: InputTypes | None
 
 
 _decode_plain: Final = msgspec.json.Decoder(PlainRequest).decode
@@ -107,6 +117,8 @@ def decode(
         _check_json_size(target, header_length)
         parsed = _parse_header(bytes(body[:header_length]))
         places = fill_slots(target.model, parsed.places, body, header_length)
+    if parsed.types is not None:
+        check_inputs(parsed.types, places)
     custom, timeout_s, _, priority = parsed.parameters
     request = InferRequest(
         target.model,
@@ -136,19 +148,21 @@ def encode(form: Form, response: InferResponse) -> Encoded:
             if b"null" not in text:  # NaN and Infinity take the long way
                 return b"%b%b}]}" % (short[0], text), None
     parts = [_opening(response.model, response.version)]
-    if response.id or response.parameters:
-        parts.append(_extras(response))
+    labels = form.labels
+    if response.id or response.parameters or labels is not None:
+        parts.append(_extras(response, labels))
     mark = b'"outputs":['
     payload: list[Buffer] = []
     for output in outputs:
         parts += (mark, _described(output.name, output.dtype, output.shape))
         if form is not ALL_JSON and (form.all_binary or output.name in form.binary):
             data = output.data
-            parts.append(b'"parameters":{"binary_data_size":%d}}' % len(data))
+            label = b"" if labels is None else binary_label(labels, output)
+            parts.append(b'"parameters":{%b"binary_data_size":%d}}' % (label, len(data)))
             if len(data):
                 payload.append(data)
-        elif form is not ALL_JSON and output.name in form.base64:
-            parts.append(dump_base64(output))
+        elif labels is not None:
+            parts.append(dump_labelled(labels, output))
         else:
             parts += (b'"data":', dump_elements(output), b"}")
         mark = b","
@@ -218,11 +232,14 @@ def _parse(text: bytes) -> _Parsed:
     places = tuple([_place(given, has_bools=has_bools) for given in inputs])
     check_keys(text, document, _forget_data(inputs, places))
     parameters = _request_parameters(document)
-    outputs, form = _requested(_objects("output", document, "outputs"), parameters)
+    types = _types(inputs, parameters)
+    outputs, form = _requested(
+        _objects("output", document, "outputs"), parameters, "" if types is None else types.request
+    )
     identity = document.get("id", "")
     if not isinstance(identity, str):
         raise InvalidInput("'id' must be a string")
-    return _Parsed(_text("id", identity), places, outputs, parameters, form)
+    return _Parsed(_text("id", identity), places, outputs, parameters, form, types)
 
 
 def _objects(what: str, document: dict[str, object], key: str) -> list[dict[str, object]] | None:
@@ -284,15 +301,26 @@ def _request_parameters(document: dict[str, object]) -> RequestParameters:
     return read_parameters(found.items()) if found else PLAIN
 
 
+def _types(inputs: list[dict[str, object]], parameters: RequestParameters) -> InputTypes | None:
+    own = []
+    for given in inputs:
+        found = given.get("parameters")
+        if isinstance(found, dict) and CONTENT_TYPE in found:
+            own.append((str(given["name"]), found[CONTENT_TYPE]))
+    return read_types(parameters.custom.get(CONTENT_TYPE), own)
+
+
 def _requested(
-    outputs: list[dict[str, object]] | None, parameters: RequestParameters
+    outputs: list[dict[str, object]] | None, parameters: RequestParameters, request_type: str
 ) -> tuple[tuple[RequestedOutput, ...], Form]:
     """The outputs asked for. `binary_data_output` counts only where none is named, as in Triton."""
     if not outputs:
+        if request_type:
+            return (), Form(all_binary=parameters.binary_data_output, labels=OutputTypes(request_type, {}))
         return (), _ALL_BINARY if parameters.binary_data_output else ALL_JSON
     requested: dict[str, RequestedOutput] = {}
     binary: set[str] = set()
-    spelled: set[str] = set()
+    asked: dict[str, str] = {}
     for given in outputs:
         name = str(given["name"])
         if name in requested:
@@ -300,10 +328,13 @@ def _requested(
         found = read_output_parameters(name, _parameters(f"output '{name}'", given).items())
         if read_flag(f"output '{name}'", "binary_data", found.pop("binary_data", False)):
             binary.add(name)
-        elif found.get(CONTENT_TYPE) == BASE64:
-            spelled.add(name)
+        content_type = tensor_type(f"output '{name}'", found[CONTENT_TYPE]) if CONTENT_TYPE in found else ""
+        # Bytes as they are spell nothing.
+        if content_type and (content_type != BASE64 or name not in binary):
+            asked[name] = content_type
         requested[name] = RequestedOutput(name, found or NO_PARAMETERS)
-    form = Form(frozenset(binary), base64=frozenset(spelled)) if binary or spelled else ALL_JSON
+    labels = OutputTypes(request_type, asked) if request_type or asked else None
+    form = Form(frozenset(binary), labels=labels) if binary or labels is not None else ALL_JSON
     return tuple(requested.values()), form
 
 
@@ -335,11 +366,15 @@ def _short_way(
     return b'%b"outputs":[%b"data":' % (_opening(model, version), _described(name, dtype, shape)), unpack
 
 
-def _extras(response: InferResponse) -> bytes:
+def _extras(response: InferResponse, labels: OutputTypes | None) -> bytes:
     """`id` and `parameters`, each only where there is one."""
     text = b'"id":%b,' % orjson.dumps(response.id) if response.id else b""
-    if response.parameters:
-        text += b'"parameters":%b,' % orjson.dumps(dict(response.parameters))
+    parameters = response.parameters
+    label = "" if labels is None else labels.of_answer(len(response.outputs))
+    if label:
+        parameters = {**parameters, CONTENT_TYPE: label}
+    if parameters:
+        text += b'"parameters":%b,' % orjson.dumps(dict(parameters))
     return text
 
 

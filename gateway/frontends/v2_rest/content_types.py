@@ -1,8 +1,8 @@
-"""What an element of BYTES is, where a tensor's `content_type` says so: text, or text that spells bytes.
+"""Tensors with a content type in JSON: BYTES that are spelled in base64, and outputs that say what they are.
 
-JSON strings are the elements as they stand, which is what "str" and "datetime" mean, and numbers are
-numbers ("np", "pd"). Only "base64" asks for work: with it JSON carries bytes that are no text, in an
-input and, where it is asked of an output, in the answer. Binary tensors need none of this.
+JSON strings are the elements as they stand; only "base64" asks for work: with it JSON carries bytes
+that are no text, in an input and, where it is asked of an output, in the answer. Binary tensors need
+none of this.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import orjson
 from gateway.core.dtypes import DType
 from gateway.core.errors import InvalidInput
 from gateway.core.tensor import Tensor, iterate_bytes_elements, serialise_bytes_elements
-
-CONTENT_TYPE = "content_type"
-BASE64 = "base64"
+from gateway.frontends.content_types import BASE64, OutputTypes
+from gateway.frontends.v2_rest.elements import dump_elements
 
 
 def from_base64(name: str, dtype: DType, data: bytes) -> bytes:
@@ -32,12 +31,22 @@ def from_base64(name: str, dtype: DType, data: bytes) -> bytes:
         raise InvalidInput(f"input '{name}': an element is not base64") from None
 
 
-def dump_base64(output: Tensor) -> bytes:
-    """The JSON members of an output whose elements are to be spelled; raises InvalidInput."""
-    if output.dtype is not DType.BYTES:
-        raise InvalidInput(
-            f"output '{output.name}': content_type 'base64' is for BYTES, not for {output.dtype.name}"
-        )
+def dump_labelled(labels: OutputTypes, output: Tensor) -> bytes:
+    """The members of an output in JSON but for its head; raises InvalidInput for a label that is wrong."""
+    label = labels.of_output(output)
+    if label == BASE64:
+        return _dump_base64(output)
+    told = b'"parameters":{"content_type":"%b"},' % label.encode() if label else b""
+    return b'%b"data":%b}' % (told, dump_elements(output))
+
+
+def binary_label(labels: OutputTypes, output: Tensor) -> bytes:
+    """What stands before `binary_data_size` among the parameters of an output; raises InvalidInput."""
+    label = labels.of_output(output)
+    return b'"content_type":"%b",' % label.encode() if label else b""
+
+
+def _dump_base64(output: Tensor) -> bytes:
     elements = [
         base64.b64encode(element).decode() for element in iterate_bytes_elements(output.name, output.data)
     ]

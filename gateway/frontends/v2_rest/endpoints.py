@@ -21,7 +21,7 @@ from gateway.frontends.v2_rest.settings import RestSettings
 from gateway.pipeline.control import NoControl, RepositoryService
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.service import InferenceService
-from gateway.wire.exchange import Exchange, Head, Headers, Receiver
+from gateway.wire.exchange import Exchange, Head, Headers, PlainBody, Receiver
 
 OK_JSON: Headers = (JSON,)
 # A request without a meaning for its body may have one; it is read, so that the connection lives on.
@@ -46,36 +46,25 @@ class InferFormat(NamedTuple):
     answer_coding: str = ""
 
 
-class Simple:
+class Simple(PlainBody):
     """An endpoint whose answer needs nothing of the body."""
 
-    __slots__ = ("_answer", "_refuse", "max_body_bytes")
-
-    whole = True
+    __slots__ = ("_answer", "_refuse")
 
     def __init__(
         self, answer: Callable[[Exchange], None], refuse: Callable[[Exchange, GatewayError], None]
     ) -> None:
+        super().__init__(_IGNORED_BODY_BYTES)
         self._answer = answer
         self._refuse = refuse
-        self.max_body_bytes = _IGNORED_BODY_BYTES
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         if lease is not None:
             lease.release()
         self._answer(exchange)
 
-    def open(self, exchange: Exchange) -> Receiver:
-        raise NotImplementedError("this endpoint takes whole bodies")
-
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self._refuse(exchange, error)
-
-    def body_size(self, head: Head, first: Buffer) -> int | None:
-        return None
-
-    def payload_offset(self, head: Head) -> int:
-        return 0
 
 
 Run = Callable[[InferRequest, Done], Ticket | None]

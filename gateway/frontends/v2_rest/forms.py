@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.frontends.content_types import OutputTypes
+
 
 class Form(msgspec.Struct, frozen=True):
     """How the caller wants its outputs: those of `binary` as bytes, or all where it named none.
 
-    Those of `base64` are JSON, their elements spelled.
+    With `labels` outputs say their content types.
     """
 
     binary: frozenset[str] = frozenset()
     all_binary: bool = False
-    base64: frozenset[str] = frozenset()
+    labels: OutputTypes | None = None
 
 
 class PlainInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from gateway.core.errors import InvalidInput, TooLarge
 from gateway.core.messages import InferRequest, InferResponse, Lease
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, Tensor, TensorSpec
+from gateway.frontends.content_types import CONTENT_TYPE, check_inputs, read_types
 from gateway.frontends.parameters import is_text, read_parameters
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.elements import dump_elements, layout, pack_elements
@@ -41,6 +42,8 @@ def decode_generate(
     if not isinstance(identity, str) or not is_text(identity):
         raise InvalidInput("'id' must be a Unicode string")
     custom, timeout_s, _, priority = read_parameters(_parameters(document).items())
+    if CONTENT_TYPE in custom and (types := read_types(custom[CONTENT_TYPE], ())) is not None:
+        check_inputs(types, tensors)
     timeout_at = inf if timeout_s == inf else clock() + timeout_s
     return InferRequest(
         *(target.model, target.version, tensors, identity, (), custom, inf, "rest", lease),

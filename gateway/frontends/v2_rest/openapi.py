@@ -56,12 +56,13 @@ def openapi(gateway_version: str, version: int | str, description: ModelDescript
 def _schemas(spec: ModelSpec) -> dict[str, _Schema]:
     batch = (-1,) if spec.max_batch_size else ()
     elements = {tensor.dtype for tensor in (*spec.inputs, *spec.outputs)}
+    needed = [one.name for one in spec.inputs if not one.is_optional]
     return {
         "Request": _object(
             {
                 "id": {"type": "string"},
                 "parameters": _PARAMETERS,
-                "inputs": _tensors(spec.inputs, batch, len(spec.inputs)),
+                "inputs": _tensors(spec.inputs, batch, len(needed)),
                 "outputs": {
                     "type": "array",
                     "items": _object(
@@ -88,7 +89,7 @@ def _schemas(spec: ModelSpec) -> dict[str, _Schema]:
                 **{one.name: _nested(one.dtype) for one in spec.inputs},
                 "parameters": _PARAMETERS,
             },
-            *(one.name for one in spec.inputs),
+            *needed,
         ),
         "Ready": _object({"name": {"type": "string"}, "ready": {"type": "boolean"}}, "ready"),
         "Error": _ERROR,

@@ -11,22 +11,20 @@ from gateway.frontends.codings import inflate
 from gateway.frontends.faults import as_gateway_error
 from gateway.frontends.v2_rest.document import check_keys, load
 from gateway.frontends.v2_rest.errors import answer_error
-from gateway.wire.exchange import Exchange, Head, Receiver
+from gateway.wire.exchange import Exchange, PlainBody
 
 SMALL_BODY_BYTES = 64 << 10
 
 Document = dict[str, object]
 
 
-class Post:
+class Post(PlainBody):
     """Hands the JSON object of a body (an empty one for no body) to `answer`, whose errors it tells.
 
     `coding` is the body's, "" for none; it may then grow to `max_inflation` times its size.
     """
 
-    __slots__ = ("_answer", "_coding", "_max_inflation", "max_body_bytes")
-
-    whole = True
+    __slots__ = ("_answer", "_coding", "_max_inflation")
 
     def __init__(
         self,
@@ -35,10 +33,10 @@ class Post:
         coding: str = "",
         max_inflation: int = 1,
     ) -> None:
+        super().__init__(max_body_bytes)
         self._answer = answer
         self._coding = coding
         self._max_inflation = max_inflation
-        self.max_body_bytes = max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         try:
@@ -51,17 +49,8 @@ class Post:
             if lease is not None:
                 lease.release()
 
-    def open(self, exchange: Exchange) -> Receiver:
-        raise NotImplementedError("this endpoint takes whole bodies")
-
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         answer_error(exchange, error)
-
-    def body_size(self, head: Head, first: Buffer) -> int | None:
-        return None
-
-    def payload_offset(self, head: Head) -> int:
-        return 0
 
 
 def read_object(text: bytes) -> Document:

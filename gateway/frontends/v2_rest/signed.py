@@ -6,7 +6,6 @@ The signature is asked for first, which may load the model; the hot endpoint kno
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from functools import partial
 
 import msgspec
@@ -22,7 +21,7 @@ from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.endpoints import Tools
 from gateway.frontends.v2_rest.errors import answer_error
 from gateway.pipeline.service import InferenceService, ModelDescription
-from gateway.wire.exchange import Exchange, Head, Headers, Receiver
+from gateway.wire.exchange import Exchange, Headers, PlainBody
 
 # The request that a body means to a model; raises GatewayError, leaving the lease to the caller.
 Decode = Callable[[ModelSpec, Target, Buffer, Lease | None, Clock], InferRequest]
@@ -32,38 +31,27 @@ Begin = Callable[[InferenceService, InferRequest, Exchange], Ticket | None]
 Encode = Callable[[InferResponse], tuple[bytes | tuple[Buffer, ...], Headers]]
 
 
-class Signed:
+class Signed(PlainBody):
     """A POST of one target, decoded with its signature; `coding` is the body's, "" for none."""
 
-    __slots__ = ("_begin", "_coding", "_decode", "_identity", "_target", "_tools", "max_body_bytes")
-
-    whole = True
+    __slots__ = ("_begin", "_coding", "_decode", "_identity", "_target", "_tools")
 
     def __init__(self, tools: Tools, target: Target, coding: str, decode: Decode, begin: Begin) -> None:
+        super().__init__(tools.settings.max_body_bytes)
         self._tools = tools
         self._identity = ""
         self._target = target
         self._coding = coding
         self._decode = decode
         self._begin = begin
-        self.max_body_bytes = tools.settings.max_body_bytes
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         model, version, _ = self._target
         self._tools.service.describe(model, version, partial(self._go_on, exchange, body, lease))
 
-    def open(self, exchange: Exchange) -> Receiver:
-        raise NotImplementedError("inference takes whole bodies")
-
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self._tools.service.refused("rest", error)
         answer_error(exchange, error)
-
-    def body_size(self, head: Head, first: Buffer) -> int | None:
-        return None
-
-    def payload_offset(self, head: Head) -> int:
-        return 0
 
     @property
     def model(self) -> str:
@@ -72,7 +60,7 @@ class Signed:
 
     def under(self, identity: str) -> Signed:
         """The same for a request whose id is `identity`, unless its body says otherwise."""
-        other = copy(self)
+        other = Signed(self._tools, self._target, self._coding, self._decode, self._begin)
         other._identity = identity
         return other
 

@@ -104,7 +104,7 @@ def _input(tensor: TensorSpec) -> ConfigDict:
         "dims": list(tensor.shape),
         "is_shape_tensor": False,
         "allow_ragged_batch": False,
-        "optional": False,
+        "optional": tensor.is_optional,
         "is_non_linear_format_io": False,
     }
 
@@ -183,16 +183,19 @@ def read_tensor(kind: str, given: Mapping[str, Any]) -> TensorSpec:
     name = given.get("name")
     if not isinstance(name, str) or not name.isprintable() or not name:
         raise ValueError(f"an {kind} without a name")
-    if given.keys() - _PROPERTIES or given.get("optional"):
+    is_optional = given.get("optional", False)
+    if given.keys() - _PROPERTIES or (kind == "output" and is_optional):
         what = min(given.keys() - _PROPERTIES, default="optional")
         raise ValueError(f"{kind} '{name}': '{what}' is not supported")
+    if not isinstance(is_optional, bool):
+        raise ValueError(f"{kind} '{name}': optional must be True or False")
     dtype = parse_config_name(given.get("data_type"))
     if dtype is None:
         raise ValueError(f"{kind} '{name}': data_type {given.get('data_type')!r} is not one like 'TYPE_FP32'")
     dims = given.get("dims")
     if not isinstance(dims, list | tuple) or not 1 <= len(dims) < MAX_RANK or not all(map(_is_dim, dims)):
         raise ValueError(f"{kind} '{name}': dims must be 1 to {MAX_RANK - 1} numbers, each -1 or at least 1")
-    return TensorSpec(name, dtype, tuple(int(dim) for dim in dims))
+    return TensorSpec(name, dtype, tuple(int(dim) for dim in dims), is_optional=is_optional)
 
 
 def _is_dim(dim: object) -> bool:

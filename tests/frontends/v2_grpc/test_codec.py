@@ -375,3 +375,34 @@ def test_size_is_checked_before_numpy_could_see_it():
     values = np.zeros(3, "<f4").tobytes()
     with pytest.raises(InvalidInput, match="expecting 8 bytes"):
         read(infer(raw=values))
+
+
+# ---- content types --------------------------------------------------------------------------------
+
+
+def test_an_input_is_kept_to_its_content_type_also_when_its_plan_is_remembered():
+    for text, is_right in ((b"2024-02-29", True), (b"soon", False), (b"2024-03-01", True), (b"never", False)):
+        message = infer("BYTES", [1], raw=serialise_bytes_elements([text]))
+        message.inputs[0].parameters["content_type"].string_param = "datetime"
+        if is_right:
+            assert read(message).inputs[0].data == serialise_bytes_elements([text])
+            continue
+        with pytest.raises(InvalidInput, match="input 'x': element 0 is not a date"):
+            read(message)
+
+
+def test_a_content_type_must_be_known_and_have_a_value():
+    message = infer(raw=bytes(8))
+    parameter = message.inputs[0].parameters["content_type"]
+    with pytest.raises(InvalidInput, match="parameter 'content_type' has no value"):
+        read(message)
+    parameter.string_param = "npy"
+    with pytest.raises(InvalidInput, match="input 'x': content_type is 'npy'"):
+        read(message)
+    del message.inputs[0].parameters["content_type"]
+    message.inputs[0].parameters["another"].SetInParent()  # is the caller's own business
+    message.parameters["content_type"].string_param = "np"
+    assert read(message).parameters == {"content_type": "np"}
+    message.parameters["content_type"].string_param = "str"
+    with pytest.raises(InvalidInput, match="input 'x': content_type 'str' is for BYTES, not for FP32"):
+        read(message)

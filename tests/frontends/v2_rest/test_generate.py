@@ -143,3 +143,10 @@ def test_an_event_is_one_line():
 def test_an_output_outranks_what_is_told_of_the_model():
     tensor = Tensor("model_name", DType.INT8, (1,), b"\1")
     assert json.loads(encode_generate(InferResponse("m", 1, (tensor,)))[0])["model_name"] == 1
+
+
+def test_a_content_type_is_kept_to():
+    assert read({"text": "a", "content_type": "str"}, spec(TEXT)).parameters == {"content_type": "str"}
+    with pytest.raises(InvalidInput, match="input 'x': content_type 'str' is for BYTES, not for INT8"):
+        read({"x": 1, "content_type": "str"}, spec(X))
+    assert read({"x": 1, "content_type": "image/png"}, spec(X)).inputs

@@ -64,3 +64,14 @@ def test_paths():
         for operations in paths.values():
             for operation in operations.values():
                 assert set(operation["responses"]) == {"200", "default"}
+
+
+def test_an_optional_input_is_not_required():
+    optional = TensorSpec("y", DType.FP32, (1,), is_optional=True)
+    schemas = document(msgspec.structs.replace(FRAUD, inputs=(*FRAUD.inputs, optional)))["components"][
+        "schemas"
+    ]
+    request = schemas["Request"]["properties"]["inputs"]
+    assert (request["minItems"], request["maxItems"]) == (1, 2)
+    assert schemas["Generate"]["required"] == ["features"]
+    assert "y" in schemas["Generate"]["properties"]

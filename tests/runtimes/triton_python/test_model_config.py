@@ -112,13 +112,24 @@ def test_a_model_may_say_that_it_is_decoupled() -> None:
         ({"dims": [True]}, "dims must be"),
         ({"dims": [-2]}, "dims must be"),
         ({"dims": 4}, "dims must be"),
-        ({"optional": True}, "'optional' is not supported"),
+        ({"optional": 1}, "optional must be True or False"),
         ({"colour": 1}, "'colour' is not supported"),
     ],
 )
 def test_tensors_that_are_none(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_tensor("input", {**X, **change})
+
+
+def test_an_input_may_be_optional_and_an_output_not() -> None:
+    (found,) = (read_tensor("input", {**X, "optional": True}),)
+    assert found.is_optional
+    assert read_tensor("output", {**X, "optional": False}) == read_tensor("input", X)
+    with pytest.raises(ValueError, match="output 'X': 'optional' is not supported"):
+        read_tensor("output", {**X, "optional": True})
+    given = config(msgspec.structs.replace(FULL, inputs=(found,)))
+    assert given.as_dict()["input"][0]["optional"] is True
+    assert completed(FULL, given.as_dict(), max_batch_known=True).inputs == (found,)
 
 
 def test_queue_policies_are_told_by_tritons_names() -> None:
