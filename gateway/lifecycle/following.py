@@ -106,7 +106,10 @@ class Following:
             self.overrides[name] = override
 
     def _offered(self, found: Catalogue) -> offers.Catalogue:
-        return offers.catalogue_of(found, self._runtimes, self._settings.default_max_batch_size)
+        settings = self._settings
+        return offers.catalogue_of(
+            found, self._runtimes, settings.default_max_batch_size, settings.environments
+        )
 
 
 def _not_polled(name: str) -> str:

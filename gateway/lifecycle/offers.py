@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from gateway.core.ensemble import EnsembleGraph
+from gateway.core.environment import FOLDER_OPTION, PARAMETER
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
@@ -110,9 +112,15 @@ def merged(offer: Offer, reported: ModelSpec) -> ModelSpec:
 
 
 def catalogue_of(
-    found: repository.Catalogue, runtimes: Mapping[str, str], default_max_batch_size: int
+    found: repository.Catalogue,
+    runtimes: Mapping[str, str],
+    default_max_batch_size: int,
+    environments: Path | None = None,
 ) -> Catalogue:
-    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class"."""
+    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class".
+
+    `environments` is where the environments are that models may name.
+    """
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
     for entry in found.entries.values():
@@ -123,17 +131,28 @@ def catalogue_of(
             continue
         for one in entry.versions:
             runtime = "" if entry.config.ensemble else runtimes[one.backend]
-            offer = _offer(entry, one, runtime, default_max_batch_size)
+            options = _options(entry.config.options, one.runtime_file, environments)
+            offer = _offer(entry, one, runtime, options, default_max_batch_size)
             offers[offer.key] = offer
     labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
     return Catalogue(offers, broken, labels)
 
 
+def _options(told: Mapping[str, str], runtime_file: str, environments: Path | None) -> dict[str, str]:
+    options = {**told, "default_model_filename": runtime_file}
+    if PARAMETER in told and environments is not None:
+        options[FOLDER_OPTION] = str(environments.absolute())
+    return options
+
+
 def _offer(
-    entry: repository.ModelEntry, one: repository.VersionEntry, runtime: str, default_max_batch_size: int
+    entry: repository.ModelEntry,
+    one: repository.VersionEntry,
+    runtime: str,
+    options: Mapping[str, str],
+    default_max_batch_size: int,
 ) -> Offer:
     draft = repository.to_spec(entry, one.version)
-    options = {**entry.config.options, "default_model_filename": one.runtime_file}
     warmup = _with_paths(entry.config.warmup, entry.beside.warmup_paths)
     configured = _encode((
         *(draft.spec, draft.max_batch_known, options, runtime),

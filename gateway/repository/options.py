@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
+from gateway.core import environment
 from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.formats import matching
@@ -42,8 +43,8 @@ _TORCH_OPTIONS: Mapping[str, _Option] = {
     "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
     "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
 }
-# Of Triton's Python backend; every other parameter of a Python model is for the model itself.
-_REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"})
+# Nearly every parameter of a Python model is for the model itself.
+_REFUSED_FOR_PYTHON = frozenset({"default_model_filename"})
 # A worker is told of its model in one packet of 128 KiB.
 MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
@@ -97,6 +98,10 @@ def _check_free(options: Mapping[str, str]) -> None:
     for key in options:
         if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
             raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+    if environment.PARAMETER in options:
+        told = options[environment.PARAMETER]
+        if fault := environment.fault_of_path(told):
+            raise ConfigRefused(f"parameters['{environment.PARAMETER}']", f"'{brief(told)}' {fault}")
     size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
     if size > MAX_PARAMETERS_BYTES:
         raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")

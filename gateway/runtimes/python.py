@@ -18,9 +18,11 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.core.clock import monotonic_s
+from gateway.core.environment import FOLDER_OPTION
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.model import Context, Model
+from gateway.runtimes import environment as environments
 from gateway.runtimes.answers import Answers, give, in_order
 from gateway.runtimes.contract import (
     Array,
@@ -33,9 +35,12 @@ from gateway.runtimes.contract import (
     one_line,
 )
 from gateway.runtimes.event_loop import WorkerLoop
-from gateway.runtimes.python_source import check_requirements, import_file
+from gateway.runtimes.python_source import import_file
+from gateway.runtimes.requirements import check_requirements
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
+
+_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION})
 
 
 class Body(Protocol):
@@ -69,8 +74,11 @@ class PythonRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
-        parameters = {key: value for key, value in options.items() if key != "default_model_filename"}
-        check_requirements(path)
+        parameters = {key: value for key, value in options.items() if key not in _NOT_THE_MODELS}
+        environment = environments.enter(options, path.parent)
+        check_requirements(
+            path, f"environment '{environment.name}'" if environment else "the gateway's environment"
+        )
         tracebacks = Tracebacks(f"python model {spec.key}", monotonic_s)
         loop = WorkerLoop()
         # What a model prints belongs in the log, not between the lines of `gateway serve`.

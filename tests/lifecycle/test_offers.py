@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from gateway.core.dtypes import DType
@@ -65,6 +67,14 @@ def test_a_repository_entry_becomes_an_offer() -> None:
     )
     assert one.options == {"level": "1", "default_model_filename": "weights.onnx"}
     assert not one.max_batch_known
+
+
+def test_a_model_that_names_an_environment_is_told_where_they_are() -> None:
+    for told, expected in (({"EXECUTION_ENV_PATH": "blue"}, "/srv/environments"), ({"other": "x"}, None)):
+        found = catalogue_of(
+            Catalogue({"m": entry("python", options=told)}), RUNTIMES, 16, Path("/srv/environments")
+        )
+        assert found.offers[ModelKey("m", 3)].options.get("gateway.environments") == expected
 
 
 def test_a_fingerprint_changes_with_the_configuration_too() -> None:

@@ -275,7 +275,7 @@ BAD = {
         "parameters['INTRA_OP_THREAD_COUNT']: '0' is not one of 1..256"
     ),
     "backend: 'python' parameters { key: 'EXECUTION_ENV_PATH' value { string_value: '/e.tar.gz' } }": (
-        "parameters['EXECUTION_ENV_PATH']: is not supported"
+        "parameters['EXECUTION_ENV_PATH']: '/e.tar.gz' is an archive, and nothing is unpacked here"
     ),
     "backend: 'python' parameters { key: 'gateway.color' value { string_value: '1' } }": (
         "parameters['gateway.color']: is not supported"
