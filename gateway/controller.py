@@ -31,6 +31,7 @@ from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import RUNTIMES
+from gateway.runtimes.gpus import visible_here
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
 from gateway.telemetry.series import FrontReport
@@ -118,7 +119,8 @@ class Controller:
             self.ledger.record,
         )
         self.lifecycle = Lifecycle(means, self.fronts)
-        self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
+        runtimes = {**RUNTIMES, **settings.runtimes}
+        self._following = Following(config.repository, runtimes, self.lifecycle, visible_here())
         self._loads = Loads(self.lifecycle, self._following)
         self._desk = Desk(self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged))
         self._is_serving = False

@@ -11,8 +11,10 @@ import msgspec
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.environment import FOLDER_OPTION, PARAMETER
 from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.placement import Place, places
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
+from gateway.repository.catalogue import PartialConfig
 from gateway.workers.messages import Load
 
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
@@ -32,6 +34,7 @@ class Offer(msgspec.Struct, frozen=True):
     (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
     configuration as written, for whoever asks: what of it matters for loading stands in the rest. With an
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
+    `places` are those of its instances, as many as `spec` says, () where nobody asked for any.
     """
 
     spec: ModelSpec
@@ -44,6 +47,7 @@ class Offer(msgspec.Struct, frozen=True):
     warmup: tuple[Warmup, ...] = ()
     config: bytes = b""
     ensemble: EnsembleGraph | None = None
+    places: tuple[Place, ...] = ()
 
     @property
     def key(self) -> ModelKey:
@@ -61,15 +65,16 @@ class Catalogue(msgspec.Struct, frozen=True):
     labels: Mapping[str, Mapping[str, int]] = {}
 
 
-def order(offer: Offer) -> Load:
-    """What a worker is told."""
+def order(offer: Offer, index: int = 0) -> Load:
+    """What the worker of the instance of that number is told."""
+    place = offer.places[index] if offer.places else Place()
     return Load(
         offer.runtime,
         offer.path,
         _without_labels(offer.spec),
         offer.max_batch_known,
         offer.default_max_batch_size,
-        offer.options,
+        {**offer.options, **place.options()},
         offer.warmup,
     )
 
@@ -116,10 +121,11 @@ def catalogue_of(
     runtimes: Mapping[str, str],
     default_max_batch_size: int,
     environments: Path | None = None,
+    gpus: int = 0,
 ) -> Catalogue:
     """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class".
 
-    `environments` is where the environments are that models may name.
+    `environments` is where the environments are that models may name; `gpus` are visible.
     """
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
@@ -133,9 +139,17 @@ def catalogue_of(
             runtime = "" if entry.config.ensemble else runtimes[one.backend]
             options = _options(entry.config.options, one.runtime_file, environments)
             offer = _offer(entry, one, runtime, options, default_max_batch_size)
+            offer = _placed(offer, places(entry.config.groups, gpus))
             offers[offer.key] = offer
     labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
     return Catalogue(offers, broken, labels)
+
+
+def _placed(offer: Offer, found: tuple[Place, ...]) -> Offer:
+    if offer.ensemble is not None or all(place == Place() for place in found):
+        return offer
+    spec = msgspec.structs.replace(offer.spec, instances=len(found))
+    return msgspec.structs.replace(offer, spec=spec, places=found)
 
 
 def _options(told: Mapping[str, str], runtime_file: str, environments: Path | None) -> dict[str, str]:
@@ -158,6 +172,7 @@ def _offer(
         *(draft.spec, draft.max_batch_known, options, runtime),
         *((warmup, entry.beside.fingerprint) if warmup else ()),
         *((entry.config.ensemble,) if entry.config.ensemble else ()),
+        *((entry.config.groups,) if entry.config.groups != PartialConfig().groups else ()),
     ))
     return Offer(
         spec=draft.spec,

@@ -66,4 +66,5 @@ def _complete_instances(config: pb.ModelConfig, spec: ModelSpec) -> None:
         group.name = group.name or f"{spec.name}_{index}"
         group.count = group.count or 1
         if group.kind == pb.ModelInstanceGroup.KIND_AUTO:
-            group.kind = pb.ModelInstanceGroup.KIND_CPU
+            kind = pb.ModelInstanceGroup.KIND_GPU if group.gpus else pb.ModelInstanceGroup.KIND_CPU
+            group.kind = kind

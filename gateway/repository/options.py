@@ -22,6 +22,10 @@ def _is_integer(most: int, least: int = 0) -> Callable[[str], bool]:
     return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most
 
 
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64
+
+
 def _is_one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda text: text in allowed
 
@@ -36,6 +40,11 @@ _ONNX_OPTIONS: Mapping[str, _Option] = {
     "level": (_is_one_of("-1", "0", "1", "2"), "-1 (basic), 0 (all), 1 (extended), 2 (none)"),
     "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
     "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
+    # Of CUDA, where the model runs on a GPU.
+    "cudnn_conv_algo_search": (_is_one_of("0", "1", "2"), "0 (exhaustive), 1 (heuristic), 2 (default)"),
+    "gpu_mem_limit": (_is_whole, "0..18446744073709551615"),
+    "arena_extend_strategy": (_is_one_of("0", "1"), "0 (next power of two), 1 (same as requested)"),
+    "do_copy_in_default_stream": (_is_one_of("0", "1"), "0, 1"),
 }
 _TORCH_OPTIONS: Mapping[str, _Option] = {
     "INFERENCE_MODE": _BOOLEAN,

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from gateway.core import placement
 from gateway.core.clock import monotonic_s
 from gateway.core.environment import FOLDER_OPTION
 from gateway.core.errors import InvalidInput
@@ -35,12 +36,13 @@ from gateway.runtimes.contract import (
     one_line,
 )
 from gateway.runtimes.event_loop import WorkerLoop
+from gateway.runtimes.gpus import fault_of, visible_here
 from gateway.runtimes.python_source import import_file
 from gateway.runtimes.requirements import check_requirements
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
 
-_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION})
+_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION}) | placement.OPTIONS
 
 
 class Body(Protocol):
@@ -74,6 +76,9 @@ class PythonRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
+        place = placement.place_of(options)
+        if fault := fault_of(place, visible_here()):
+            raise LoadError(fault)
         parameters = {key: value for key, value in options.items() if key not in _NOT_THE_MODELS}
         environment = environments.enter(options, path.parent)
         check_requirements(
@@ -91,7 +96,7 @@ class PythonRuntime:
             if issubclass(kind, Model) and is_generator(kind.infer):
                 spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
-            body = _start(kind, spec, parameters, path, file, loop.settle)
+            body = _start(kind, spec, parameters, path, file, loop.settle, place)
         return PythonModel(body, spec, loop, tracebacks)
 
 
@@ -160,13 +165,14 @@ def _start(
     path: Path,
     file: str,
     settle: Callable[[Any], Any],
+    place: placement.Place,
 ) -> Body:
     model = kind()
     if isinstance(model, Model):
         settle(model.load(_context(spec, parameters, path)))
         return OwnModel(model, settle)
     if hasattr(model, "initialize"):
-        settle(model.initialize(adapter.arguments(spec, parameters, path, file)))
+        settle(model.initialize(adapter.arguments(spec, parameters, path, file, place)))
     return adapter.TritonModel(model, spec, settle)
 
 

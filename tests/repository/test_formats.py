@@ -22,7 +22,7 @@ def test_only_onnx_carries_no_code() -> None:
         ("", "python", (PYTHON,)),
         ("python", "python", (PYTHON,)),
         ("onnxruntime_onnx", "python", ()),
-        ("tensorrt_plan", "", ()),
+        ("tensorflow_savedmodel", "", ()),
         ("ONNXRUNTIME_ONNX", "", ()),
     ],
 )

@@ -1,0 +1,93 @@
+"""Models that ask for a GPU, behind a gateway that sees none: refused by name, or told in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import onnx_files
+from tests.fakes.gateway_process import Gateway, gateway
+from tests.fakes.python_files import DOUBLER_CONFIG, OWN, add_model, write
+
+TENSORRT = """
+    optimization { execution_accelerators { gpu_execution_accelerator {
+        name: "tensorrt" parameters { key: "precision_mode" value: "FP16" }
+    } } }
+"""
+CONFIGS = {
+    "plain": "",
+    "auto": TENSORRT,
+    "cpu": f"instance_group {{ kind: KIND_CPU }} {TENSORRT}",
+    "gpu": "instance_group { kind: KIND_GPU }",
+    "listed": "instance_group { gpus: [ 3 ] }",
+    "openvino": "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
+    "typo": TENSORRT.replace("precision_mode", "precision"),
+}
+NO_GPU = "and no GPU is visible"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
+    root = tmp_path_factory.mktemp("models")
+    for name, config in CONFIGS.items():
+        onnx_files.identity(root / name / "1")
+        write(root / name, f"platform: 'onnxruntime_onnx' {config}", "config.pbtxt")
+    add_model(root, "python", OWN, f"{DOUBLER_CONFIG} instance_group {{ kind: KIND_GPU }}")
+    environment = {"CUDA_VISIBLE_DEVICES": "", "GATEWAY_WORKERS__LOAD_FAILURE_MEMORY_S": "600"}
+    with gateway(Path(root), "--insecure-dev", environment=environment) as started:
+        yield started
+        assert started.stop() == 0, started.log.read_text()
+
+
+def ask(running: Gateway, model: str) -> tuple[int, Any]:
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 2.0]}
+    status, answer, _ = running.infer(model, {"inputs": [tensor]})
+    return status, answer["outputs"][0]["data"] if status == 200 else answer["error"]
+
+
+def indexed(running: Gateway, model: str) -> tuple[str, str]:
+    _, index, _ = running.ask("/v2/repository/index", {})
+    (told,) = [one for one in index if one["name"] == model]
+    return told["state"], told.get("reason", "")
+
+
+@pytest.mark.parametrize(
+    ("model", "note"),
+    [
+        ("plain", ""),
+        (
+            "auto",
+            "on the CPU: no GPU is visible, so gpu_execution_accelerator 'tensorrt' means nothing",
+        ),
+        (
+            "cpu",
+            "on the CPU: instance_group says KIND_CPU, so gpu_execution_accelerator 'tensorrt' means nothing",
+        ),
+    ],
+)
+def test_what_runs_on_the_cpu_instead_says_so(running: Gateway, model: str, note: str) -> None:
+    assert ask(running, model) == (200, [1.0, 2.0])
+    assert indexed(running, model) == ("READY", note)
+    assert note in running.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("gpu", f"instance_group: KIND_GPU needs GPU 0, {NO_GPU}"),
+        ("listed", f"instance_group: KIND_GPU needs GPU 3, {NO_GPU}"),
+        ("python", f"instance_group: KIND_GPU needs GPU 0, {NO_GPU}"),
+        ("openvino", "cpu_execution_accelerator[0]: 'openvino' needs an onnxruntime with OpenVINOExecution"),
+        ("typo", "gpu_execution_accelerator[0].parameters['precision']: is not supported"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_its_field(running: Gateway, model: str, reason: str) -> None:
+    status, error = ask(running, model)
+    assert status in {404, 503}
+    assert reason in error
+    state, told = indexed(running, model)
+    assert state == "UNAVAILABLE"
+    assert reason in told
