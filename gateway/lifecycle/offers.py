@@ -22,6 +22,7 @@ RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
     "pytorch": "gateway.runtimes.torch:TorchRuntime",
     "python": "gateway.runtimes.python:PythonRuntime",
+    "tensorrt": "gateway.runtimes.tensorrt:TensorrtRuntime",
 }
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode

@@ -52,6 +52,7 @@ _TORCH_OPTIONS: Mapping[str, _Option] = {
     "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
     "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
 }
+_OPTIONS: Mapping[str, Mapping[str, _Option]] = {"pytorch": _TORCH_OPTIONS, "tensorrt": {}}
 # Nearly every parameter of a Python model is for the model itself.
 _REFUSED_FOR_PYTHON = frozenset({"default_model_filename"})
 # A worker is told of its model in one packet of 128 KiB.
@@ -71,7 +72,8 @@ def read_options(message: pb.ModelConfig) -> dict[str, str]:
     if backends == {"python"}:
         _check_free(options)
     else:
-        _check_listed(options, _TORCH_OPTIONS if backends == {"pytorch"} else _ONNX_OPTIONS)
+        known = _OPTIONS.get(min(backends), _ONNX_OPTIONS) if len(backends) == 1 else _ONNX_OPTIONS
+        _check_listed(options, known)
     if message.optimization.HasField("graph"):
         if "onnxruntime" not in backends:
             raise ConfigRefused("optimization.graph", "is not supported for this backend")

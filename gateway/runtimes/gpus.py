@@ -47,8 +47,12 @@ def fault_of(place: Place, gpus: int) -> str:
     """Why an instance cannot be on the GPU it must be on, with so many visible; "" if it can."""
     if place.kind != "gpu" or place.device < gpus:
         return ""
-    seen = f"only {gpus} are visible" if gpus else "no GPU is visible"
-    return f"instance_group: KIND_GPU needs GPU {place.device}, and {seen}"
+    return f"instance_group: KIND_GPU needs GPU {place.device}, and {seen(gpus)}"
+
+
+def seen(gpus: int) -> str:
+    """That so many are visible, which were too few."""
+    return f"only {gpus} are visible" if gpus else "no GPU is visible"
 
 
 def visible_here() -> int:

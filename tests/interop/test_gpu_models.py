@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ CONFIGS = {
     "openvino": "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
     "typo": TENSORRT.replace("precision_mode", "precision"),
 }
+HAS_TENSORRT = importlib.util.find_spec("tensorrt") is not None
 NO_GPU = "and no GPU is visible"
 
 
@@ -36,6 +38,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
         onnx_files.identity(root / name / "1")
         write(root / name, f"platform: 'onnxruntime_onnx' {config}", "config.pbtxt")
     add_model(root, "python", OWN, f"{DOUBLER_CONFIG} instance_group {{ kind: KIND_GPU }}")
+    write(root / "plan" / "1", "no plan at all", "model.plan")
     environment = {"CUDA_VISIBLE_DEVICES": "", "GATEWAY_WORKERS__LOAD_FAILURE_MEMORY_S": "600"}
     with gateway(Path(root), "--insecure-dev", environment=environment) as started:
         yield started
@@ -81,6 +84,10 @@ def test_what_runs_on_the_cpu_instead_says_so(running: Gateway, model: str, note
         ("listed", f"instance_group: KIND_GPU needs GPU 3, {NO_GPU}"),
         ("python", f"instance_group: KIND_GPU needs GPU 0, {NO_GPU}"),
         ("openvino", "cpu_execution_accelerator[0]: 'openvino' needs an onnxruntime with OpenVINOExecution"),
+        (
+            "plan",
+            "a TensorRT plan needs GPU 0" if HAS_TENSORRT else "TensorRT plans need the extra 'tensorrt'",
+        ),
         ("typo", "gpu_execution_accelerator[0].parameters['precision']: is not supported"),
     ],
 )

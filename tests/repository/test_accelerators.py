@@ -88,6 +88,6 @@ def test_what_is_not_passed_on_is_refused_by_name(inner: str, reason: str) -> No
 
 
 def test_other_engines_have_none() -> None:
-    for backend in ("python", "pytorch"):
+    for backend in ("python", "pytorch", "tensorrt"):
         with pytest.raises(ConfigRefused, match="is not supported for this backend"):
             read(gpu("cuda"), f"backend: '{backend}'")

@@ -23,6 +23,7 @@ def groups(text: str) -> tuple[InstanceGroup, ...]:
         ("instance_group { gpus: [ 2 ] }", (InstanceGroup("gpu", 1, (2,)),), 1),
         ("instance_group { kind: KIND_GPU count: 2 gpus: [ 0, 1 ] }", (InstanceGroup("gpu", 2, (0, 1)),), 4),
         ("backend: 'python' instance_group { kind: KIND_GPU }", (InstanceGroup("gpu"),), 1),
+        ("backend: 'tensorrt' instance_group { kind: KIND_GPU }", (InstanceGroup("gpu"),), 1),
     ],
 )
 def test_what_is_understood(text: str, expected: tuple[InstanceGroup, ...], count: int) -> None:
@@ -45,6 +46,10 @@ def test_what_is_understood(text: str, expected: tuple[InstanceGroup, ...], coun
         (
             "backend: 'pytorch' instance_group { } instance_group { kind: KIND_GPU }",
             "[1].kind: KIND_GPU is not supported for backend 'pytorch'",
+        ),
+        (
+            "backend: 'tensorrt' instance_group { kind: KIND_CPU }",
+            "[0].kind: KIND_CPU is not supported for backend 'tensorrt'",
         ),
     ],
 )

@@ -82,6 +82,7 @@ GOOD = {
     "optimization { execution_accelerators { gpu_execution_accelerator { name: 'cuda' } } }": PartialConfig(
         options=Accelerators((Accelerator("cuda"),)).options()
     ),
+    "platform: 'tensorrt_plan'": PartialConfig(platform="tensorrt_plan"),
     'default_model_filename: "net.onnx"': PartialConfig(model_filename="net.onnx"),
     'parameters { key: "intra_op_thread_count" value { string_value: "2" } }': PartialConfig(
         options={"intra_op_thread_count": "2"}
