@@ -98,8 +98,11 @@ def installed_in(packages: Path) -> dict[str, tuple[str, str]]:
     """Project and version by each top-level name that a folder of packages has."""
     found = {}
     for one in importlib.metadata.distributions(path=[str(packages)]):
+        told = one.metadata
+        if "Name" not in told or "Version" not in told:  # what an interrupted installer leaves behind
+            continue
         for name in _names_of(one):
-            found[name] = (one.name, one.version)
+            found[name] = (told["Name"], told["Version"])
     return found
 
 

@@ -97,7 +97,8 @@ class PythonRuntime:
                 spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
             body = _start(kind, spec, parameters, path, file, loop.settle, place)
-        return PythonModel(body, spec, loop, tracebacks)
+        note = f"in environment '{environment.name}'" if environment else ""
+        return PythonModel(body, spec, loop, tracebacks, note)
 
 
 @contextmanager
@@ -206,7 +207,10 @@ class OwnModel:
 class PythonModel:
     """Implements contract.LoadedModel."""
 
-    def __init__(self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks) -> None:
+    def __init__(
+        self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks, note: str = ""
+    ) -> None:
+        self.note = note
         self._body = body
         self._spec = spec
         self._loop = loop

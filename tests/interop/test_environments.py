@@ -67,6 +67,9 @@ def test_each_runs_with_the_packages_of_its_own(running: Gateway) -> None:
     assert times(running, "tens") == [10.0, 20.0]
     assert times(running, "hundreds") == [100.0, 200.0]
     assert times(running, "own") == [7.0, 14.0]
+    _, index, _ = running.ask("/v2/repository/index", {})
+    told = {one["name"]: one.get("reason", "") for one in index}
+    assert (told["tens"], told["own"]) == ("in environment 'tens'", "in environment 'env'")
 
 
 @pytest.mark.parametrize(

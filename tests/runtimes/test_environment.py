@@ -116,6 +116,7 @@ def test_what_is_installed_is_known_by_its_names(tmp_path: Path) -> None:
     install(packages, "a-b", "1", "", module="ab")
     install(packages, "c", "2", "")
     (packages / "c-2.dist-info" / "top_level.txt").write_text("c\n_c\n")
+    (packages / "~umpy-1.dist-info").mkdir()
     assert installed_in(packages) == {"ab": ("a-b", "1"), "c": ("c", "2"), "_c": ("c", "2")}
 
 
