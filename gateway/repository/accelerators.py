@@ -19,7 +19,8 @@ AT = "optimization.execution_accelerators"
 _Check = tuple[Callable[[str], object], str]
 _WHOLE: _Check = (re.compile(r"[0-9]{1,19}").fullmatch, "a whole number")
 _SIGNED: _Check = (re.compile(r"-?[0-9]{1,9}").fullmatch, "a number")
-_FLAG: _Check = (re.compile(r"[01]|true|false").fullmatch, "0, 1, true, false")
+_FLAGS = {"1": "True", "true": "True", "0": "False", "false": "False"}
+_FLAG: _Check = (_FLAGS.__contains__, "0, 1, true, false")
 _FILE: _Check = (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}").fullmatch, "a plain file name")
 _PATH: _Check = (re.compile(r"/[^\0]{1,1000}").fullmatch, "a whole path of a folder")
 _SHAPES: _Check = (re.compile(r"[^\s:,]+:\d+(?:x\d+)*(?:,[^\s:,]+:\d+(?:x\d+)*)*").fullmatch, "name:1x2,…")
@@ -143,11 +144,9 @@ def _checked(at: str, told: Mapping[str, str], known: Mapping[str, _Check]) -> d
         fits, permitted = known[key]
         if not fits(value):
             raise ConfigRefused(f"{at}.parameters['{key}']", f"'{brief(value)}' is not one of {permitted}")
-    parameters = {key: _FLAGS.get(value, value) for key, value in sorted(told.items())}
+    # The engine takes no "1" for True where TensorRT is concerned.
+    parameters = {key: _FLAGS[value] if known[key] is _FLAG else value for key, value in sorted(told.items())}
     for key, needed in _NEEDS.items():
-        if parameters.get(key) == "1" and needed not in parameters:
+        if parameters.get(key) == "True" and needed not in parameters:
             raise ConfigRefused(f"{at}.parameters['{key}']", f"needs '{needed}'")
     return parameters
-
-
-_FLAGS = {"true": "1", "false": "0"}

@@ -28,9 +28,9 @@ _TENSORRT_NAMES: Mapping[str, str] = {
 }
 _PRECISIONS: Mapping[str, Mapping[str, str]] = {
     "FP32": {},
-    "FP16": {"trt_fp16_enable": "1"},
-    "BF16": {"trt_bf16_enable": "1"},
-    "INT8": {"trt_int8_enable": "1"},
+    "FP16": {"trt_fp16_enable": "True"},
+    "BF16": {"trt_bf16_enable": "True"},
+    "INT8": {"trt_int8_enable": "True"},
 }
 # The model's own parameters for CUDA, older than those of an accelerator, with their numbers' names.
 _OLD_CUDA: Mapping[str, Sequence[str]] = {
@@ -80,7 +80,8 @@ def choose(wish: Wish, machine: Machine) -> Choice:
         return Choice(on_cpu, None, _why_not(wish, machine))
     on_gpu = _gpu_providers(wish, machine, gpu)
     note = f"on GPU {gpu} by {', '.join(name for name, _ in on_gpu)}"
-    return Choice(on_gpu + on_cpu, gpu, note, may_fall_back=wish.place.kind == "auto")
+    is_free = wish.place.kind == "auto" and not wish.accelerators.gpu
+    return Choice(on_gpu + on_cpu, gpu, note, may_fall_back=is_free)
 
 
 def without_gpu(wish: Wish, machine: Machine, why: str) -> Choice:

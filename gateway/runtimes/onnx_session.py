@@ -7,6 +7,7 @@ its log, providers that cannot be loaded; here that is a failure, or where nobod
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import sys
 from collections.abc import Mapping
@@ -62,7 +63,7 @@ def open_session(engine: Any, file: Path, options: Any, wish: Wish, machine: Mac
         lost = [name for name, _ in choice.providers if name not in session.get_providers()]
         if not lost:
             return session, choice
-        raise LoadError(f"{', '.join(lost)} could not be used: its libraries or its driver are missing")
+        raise LoadError(f"{lost[0]} could not be used: {_why_lost(engine, lost[0])}")
     except LoadError as error:
         if not choice.may_fall_back:
             raise
@@ -81,11 +82,23 @@ def _open(engine: Any, file: Path, options: Any, choice: Choice) -> Any:
         raise LoadError(one_line(error, str(file.parent))) from None
 
 
+def _why_lost(engine: Any, provider: str) -> str:
+    """What the provider's library needs and the system does not have, as far as a loader can tell."""
+    name = provider.removesuffix("ExecutionProvider").lower()
+    library = Path(engine.__file__).parent / "capi" / f"libonnxruntime_providers_{name}.so"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        if "cannot open shared object file" in str(error):
+            return one_line(error)
+    return "its libraries or its driver are missing"
+
+
 def _load_libraries(engine: Any, choice: Choice) -> None:
     """Those that came as packages, which no loader would find; what fails here is missed by the session."""
     with contextlib.redirect_stdout(sys.stderr):
         if hasattr(engine, "preload_dlls"):
             engine.preload_dlls()
     if any(name == TENSORRT for name, _ in choice.providers):
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, OSError):
             importlib.import_module("tensorrt")

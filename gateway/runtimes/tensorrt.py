@@ -40,7 +40,7 @@ def import_tensorrt() -> Any:
     """The package; raises LoadError where it is not installed, or is too old."""
     try:
         found = importlib.import_module("tensorrt")
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the latter where a library below it is missing
         extra = "pip install 'model-gateway[tensorrt]'"
         raise LoadError(f"TensorRT plans need the extra 'tensorrt' ({extra}): {one_line(error)}") from None
     if int(found.__version__.partition(".")[0]) < MAJOR:

@@ -24,6 +24,7 @@ class FakeEngine:
     """
 
     def __init__(self, loadable: Sequence[str], failing: Sequence[str] = ()) -> None:
+        self.__file__ = "/srv/site-packages/onnxruntime/__init__.py"
         self._loadable = loadable
         self._failing = failing
         self.opened: list[list[str]] = []

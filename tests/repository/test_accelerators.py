@@ -28,7 +28,7 @@ def test_names_and_parameters_are_taken_in_their_order() -> None:
     assert found == Accelerators(
         (
             Accelerator("tensorrt", {"precision_mode": "FP16", "max_workspace_size_bytes": "1073741824"}),
-            Accelerator("cuda", {"cudnn_conv_use_max_workspace": "1", "use_tf32": "0"}),
+            Accelerator("cuda", {"cudnn_conv_use_max_workspace": "True", "use_tf32": "False"}),
         ),
         (Accelerator("openvino", {"num_of_threads": "2"}),),
     )

@@ -57,7 +57,8 @@ def test_what_a_wish_comes_to(
 ) -> None:
     found = choose(asked, machine)
     assert ([name for name, _ in found.providers], found.gpu, found.note) == (providers, gpu, note)
-    assert found.may_fall_back == (gpu is not None and asked.place.kind == "auto")
+    is_free = asked.place.kind == "auto" and not asked.accelerators.gpu
+    assert found.may_fall_back == (gpu is not None and is_free)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +98,12 @@ def test_parameters_have_the_engines_names() -> None:
     told = {
         "precision_mode": "FP16",
         "max_workspace_size_bytes": "5",
-        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_enable": "True",
         "int8_calibration_table_name": "t",
     }
     asked = wish(
         Place("gpu", 1),
-        Accelerators((Accelerator("cuda", {"use_tf32": "0"}), Accelerator("tensorrt", told))),
+        Accelerators((Accelerator("cuda", {"use_tf32": "False"}), Accelerator("tensorrt", told))),
         cudnn_conv_algo_search="1",
         arena_extend_strategy="1",
         gpu_mem_limit="1000",
@@ -111,9 +112,9 @@ def test_parameters_have_the_engines_names() -> None:
     assert dict(choose(asked, ALL).providers) == {
         TENSORRT: {
             "device_id": "1",
-            "trt_fp16_enable": "1",
+            "trt_fp16_enable": "True",
             "trt_max_workspace_size": "5",
-            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_enable": "True",
             "trt_int8_calibration_table_name": "t",
         },
         CUDA: {
@@ -121,7 +122,7 @@ def test_parameters_have_the_engines_names() -> None:
             "cudnn_conv_algo_search": "HEURISTIC",
             "arena_extend_strategy": "kSameAsRequested",
             "gpu_mem_limit": "1000",
-            "use_tf32": "0",
+            "use_tf32": "False",
         },
         CPU: {},
     }
@@ -130,7 +131,7 @@ def test_parameters_have_the_engines_names() -> None:
 @pytest.mark.parametrize(("precision", "key"), [("BF16", "trt_bf16_enable"), ("INT8", "trt_int8_enable")])
 def test_precisions(precision: str, key: str) -> None:
     asked = wish(ON_GPU, Accelerators((Accelerator("tensorrt", {"precision_mode": precision}),)))
-    assert dict(choose(asked, ALL).providers)[TENSORRT] == {"device_id": "0", key: "1"}
+    assert dict(choose(asked, ALL).providers)[TENSORRT] == {"device_id": "0", key: "True"}
 
 
 def test_a_gpu_that_failed_is_done_without() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from gateway.core.placement import Place
+from gateway.core.placement import Accelerator, Accelerators, Place
 from gateway.runtimes.contract import LoadError
-from gateway.runtimes.onnx_providers import CPU, CUDA, Machine, Wish
+from gateway.runtimes.onnx_providers import CPU, CUDA, TENSORRT, Machine, Wish
 from gateway.runtimes.onnx_session import open_session, session_options
 from tests.fakes import onnx_files
 from tests.fakes.onnx_engine import FakeEngine
@@ -40,12 +40,21 @@ def test_on_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+def test_what_is_asked_for_by_name_does_not_fall_back() -> None:
+    machine = Machine((TENSORRT, CUDA, CPU), 1)
+    wish = Wish(accelerators=Accelerators((Accelerator("tensorrt"),)))
+    with pytest.raises(LoadError, match="TensorrtExecutionProvider could not be used: "):
+        open_session(FakeEngine((CUDA, CPU)), FILE, None, wish, machine)
+    _, choice = open_session(FakeEngine((TENSORRT, CUDA, CPU)), FILE, None, wish, machine)
+    assert choice.note == "on GPU 0 by TensorrtExecutionProvider, CUDAExecutionProvider"
+
+
 @pytest.mark.parametrize(
     ("engine", "why"),
     [
         (
             FakeEngine((CPU,)),
-            "CUDAExecutionProvider could not be used: its libraries or its driver are missing",
+            "CUDAExecutionProvider could not be used: libonnxruntime_providers_cuda.so: cannot open",
         ),
         (
             FakeEngine((CUDA, CPU), (CUDA,)),
