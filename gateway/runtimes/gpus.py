@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container, Mapping
 from pathlib import Path
 
-from gateway.core.placement import Place
+from gateway.core.placement import ACCELERATORS_OPTION, Kind, Place, place_of
 
 # Errors of CUDA after which a process can do nothing more with the device: ECC, and what kernels did.
 STICKY = frozenset({214, 700, 702, 709, 710, *range(714, 720)})
@@ -41,6 +42,19 @@ def visible(there: int, told: str | None) -> int:
             return 0  # which CUDA takes for no device at all
         seen.append(entry)
     return len(seen)
+
+
+def fault_of_options(options: Mapping[str, str], kinds: Container[Kind]) -> str:
+    """What they ask for that an engine other than ONNX Runtime, which runs on `kinds`, does not do.
+
+    A configuration that names no engine is checked before anybody knows which file lies beside it.
+    """
+    kind = place_of(options).kind
+    if kind != "auto" and kind not in kinds:
+        return f"instance_group: KIND_{kind.upper()} is not supported for this kind of model"
+    if ACCELERATORS_OPTION in options:
+        return f"{ACCELERATORS_OPTION} is not supported for this kind of model"
+    return ""
 
 
 def fault_of(place: Place, gpus: int) -> str:

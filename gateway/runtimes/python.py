@@ -36,7 +36,7 @@ from gateway.runtimes.contract import (
     one_line,
 )
 from gateway.runtimes.event_loop import WorkerLoop
-from gateway.runtimes.gpus import fault_of, visible_here
+from gateway.runtimes.gpus import fault_of, fault_of_options, visible_here
 from gateway.runtimes.python_source import import_file
 from gateway.runtimes.requirements import check_requirements
 from gateway.runtimes.tracebacks import Tracebacks
@@ -77,7 +77,7 @@ class PythonRuntime:
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
         place = placement.place_of(options)
-        if fault := fault_of(place, visible_here()):
+        if fault := fault_of_options(options, {"cpu", "gpu"}) or fault_of(place, visible_here()):
             raise LoadError(fault)
         parameters = {key: value for key, value in options.items() if key not in _NOT_THE_MODELS}
         environment = environments.enter(options, path.parent)

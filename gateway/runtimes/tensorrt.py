@@ -21,7 +21,7 @@ from gateway.core.model import ModelSpec
 from gateway.core.placement import place_of
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed, OutputMemory, one_line
 from gateway.runtimes.cuda import Buffer, Cuda, CudaFailed, open_cuda
-from gateway.runtimes.gpus import seen, visible_here
+from gateway.runtimes.gpus import fault_of_options, seen, visible_here
 from gateway.runtimes.tensorrt_signature import (
     DTYPES,
     PlanTensor,
@@ -76,6 +76,8 @@ class TensorrtRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' never runs in a front: gateway.isolation inline")
+        if fault := fault_of_options(options, {"gpu"}):
+            raise LoadError(fault)
         tensorrt, device = self._find(), place_of(options).device
         if device >= (gpus := self._count()):
             raise LoadError(f"a TensorRT plan needs GPU {device}, and {seen(gpus)}")

@@ -38,6 +38,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
         onnx_files.identity(root / name / "1")
         write(root / name, f"platform: 'onnxruntime_onnx' {config}", "config.pbtxt")
     add_model(root, "python", OWN, f"{DOUBLER_CONFIG} instance_group {{ kind: KIND_GPU }}")
+    # Nothing says which engine, until the file is seen.
+    add_model(root, "unnamed", OWN, f"{DOUBLER_CONFIG.replace('backend', '# backend')} {TENSORRT}")
     write(root / "plan" / "1", "no plan at all", "model.plan")
     environment = {"CUDA_VISIBLE_DEVICES": "", "GATEWAY_WORKERS__LOAD_FAILURE_MEMORY_S": "600"}
     with gateway(Path(root), "--insecure-dev", environment=environment) as started:
@@ -88,6 +90,7 @@ def test_what_runs_on_the_cpu_instead_says_so(running: Gateway, model: str, note
             "plan",
             "a TensorRT plan needs GPU 0" if HAS_TENSORRT else "TensorRT plans need the extra 'tensorrt'",
         ),
+        ("unnamed", "optimization.execution_accelerators is not supported for this kind of model"),
         ("typo", "gpu_execution_accelerator[0].parameters['precision']: is not supported"),
     ],
 )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.placement import Place
-from gateway.runtimes.gpus import count, fault_of, visible
+from gateway.core.placement import Accelerator, Accelerators, Kind, Place
+from gateway.runtimes.gpus import count, fault_of, fault_of_options, visible
 
 
 def test_what_the_driver_has_is_counted(tmp_path: Path) -> None:
@@ -52,3 +52,32 @@ def test_what_the_environment_leaves(there: int, told: str | None, seen: int) ->
 )
 def test_what_must_be_on_a_gpu_is_on_one_that_is_there(place: Place, gpus: int, fault: str) -> None:
     assert fault_of(place, gpus) == fault
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds", "fault"),
+    [
+        ({}, (), ""),
+        (Place("auto", 1).options(), (), ""),
+        (Place("cpu").options(), ("cpu",), ""),
+        (
+            Place("gpu").options(),
+            ("cpu",),
+            "instance_group: KIND_GPU is not supported for this kind of model",
+        ),
+        (
+            Place("cpu").options(),
+            ("gpu",),
+            "instance_group: KIND_CPU is not supported for this kind of model",
+        ),
+        (
+            Accelerators((Accelerator("cuda"),)).options(),
+            ("gpu",),
+            "optimization.execution_accelerators is not supported for this kind of model",
+        ),
+    ],
+)
+def test_what_an_engine_does_not_do_is_said(
+    options: dict[str, str], kinds: tuple[Kind, ...], fault: str
+) -> None:
+    assert fault_of_options(options, kinds) == fault
