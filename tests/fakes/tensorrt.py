@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.runtimes.cuda import Cuda
+from gateway.runtimes.tensorrt import TensorrtRuntime
 from tests.fakes.cuda import FakeCudart
 
 PLAN = b"ftrt 10.13 Y=2X+B"
@@ -169,3 +171,11 @@ def make_tensorrt(cudart: FakeCudart, version: str = "10.13.0.35") -> Any:
         DataType=DataType,
         init_libnvinfer_plugins=lambda logger, namespace: True,
     )
+
+
+class StandIn(TensorrtRuntime):
+    """The runtime of plans on a machine with TensorRT and one GPU, as a worker would find it there."""
+
+    def __init__(self) -> None:
+        cudart = FakeCudart()
+        super().__init__(lambda: make_tensorrt(cudart), lambda device: Cuda(cudart, device), lambda: 1)

@@ -12,6 +12,7 @@ import pytest
 from tests.fakes import onnx_files
 from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.python_files import DOUBLER_CONFIG, OWN, add_model, write
+from tests.fakes.tensorrt import PLAN
 
 TENSORRT = """
     optimization { execution_accelerators { gpu_execution_accelerator {
@@ -101,3 +102,23 @@ def test_what_cannot_be_had_is_refused_by_its_field(running: Gateway, model: str
     state, told = indexed(running, model)
     assert state == "UNAVAILABLE"
     assert reason in told
+
+
+def test_a_plan_from_the_folder_to_the_caller_on_stand_ins_for_its_engine(tmp_path: Path) -> None:
+    (tmp_path / "plan" / "1").mkdir(parents=True)
+    (tmp_path / "plan" / "1" / "model.plan").write_bytes(PLAN)
+    environment = {"GATEWAY_WORKERS__RUNTIMES": '{"tensorrt": "tests.fakes.tensorrt:StandIn"}'}
+    with gateway(tmp_path, "--insecure-dev", environment=environment) as running:
+        b = {"name": "B", "datatype": "FP32", "shape": [3], "data": [0.5, 0.5, 0.5]}
+        x = {"name": "X", "datatype": "FP32", "shape": [1, 3], "data": [1.0, 2.0, 3.0]}
+        status, answer, _ = running.infer("plan", {"inputs": [x, b]})
+        assert (status, answer["outputs"][0]["data"]) == (200, [2.5, 4.5, 6.5])
+        many = {**x, "shape": [6, 3], "data": [1.0] * 18}
+        status, answer, _ = running.infer("plan", {"inputs": [many, b]})
+        assert status == 400
+        assert "no optimization profile of the plan takes 'X' [6, 3]" in answer["error"]
+        assert indexed(running, "plan") == ("READY", "on GPU 0 by TensorRT 10.13.0.35")
+        _, told, _ = running.ask("/v2/models/plan/config")
+        assert (told["platform"], told["default_model_filename"]) == ("tensorrt_plan", "model.plan")
+        assert told["instance_group"][0]["kind"] == "KIND_GPU"
+        assert running.stop() == 0, running.log.read_text()
