@@ -34,6 +34,7 @@ from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
+from gateway.runtimes.gpus import visible_here
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import render
 from gateway.telemetry.logs import Logs
@@ -125,7 +126,8 @@ class Controller:
             Journal(self.ledger.record).record,
         )
         self.lifecycle = Lifecycle(means, self.fronts)
-        self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
+        runtimes = {**RUNTIMES, **settings.runtimes}
+        self._following = Following(config.repository, runtimes, self.lifecycle, visible_here())
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,

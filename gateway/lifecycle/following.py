@@ -28,11 +28,16 @@ class Following:
     """Owns what is known of the repository, and the overrides. Invariant: looks are one after the other."""
 
     def __init__(
-        self, settings: RepositorySettings, runtimes: Mapping[str, str], lifecycle: Lifecycle
+        self,
+        settings: RepositorySettings,
+        runtimes: Mapping[str, str],
+        lifecycle: Lifecycle,
+        gpus: int = 0,
     ) -> None:
         self._settings = settings
         self._runtimes = runtimes
         self._lifecycle = lifecycle
+        self._gpus = gpus
         self._turn = asyncio.Lock()
         self._served = self._previous = Catalogue()
         self._has_looked = False
@@ -106,7 +111,10 @@ class Following:
             self.overrides[name] = override
 
     def _offered(self, found: Catalogue) -> offers.Catalogue:
-        return offers.catalogue_of(found, self._runtimes, self._settings.default_max_batch_size)
+        settings = self._settings
+        return offers.catalogue_of(
+            found, self._runtimes, settings.default_max_batch_size, settings.environments, self._gpus
+        )
 
 
 def _not_polled(name: str) -> str:

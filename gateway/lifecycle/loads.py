@@ -14,10 +14,12 @@ from collections.abc import Awaitable, Callable
 from gateway.control.questions import IndexEntry, LoadModel
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, InvalidInput
+from gateway.core.placement import accelerators_of
 from gateway.lifecycle.ensembles import parts_of
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.manager import Lifecycle
 from gateway.lifecycle.offers import Catalogue
+from gateway.repository.accelerators import names_a_path
 from gateway.repository.catalogue import ModelEntry, Override
 from gateway.repository.json_config import to_pbtxt
 from gateway.repository.staging import DATA_ENGINES, Staging, check_paths
@@ -180,5 +182,7 @@ def _check_override(entry: ModelEntry, override: Override) -> None:
     engines = set() if entry.config.ensemble else {one.backend for one in entry.versions}
     for backend in sorted(engines - DATA_ENGINES):
         raise InvalidInput(f"{at}: 'config' and files are not taken for a model of the backend '{backend}'")
+    if names_a_path(accelerators_of(entry.config.options)):
+        raise InvalidInput(f"{at}: only config.pbtxt may name folders for an engine's caches")
     if override.root and entry.config.isolation == "inline":
         raise InvalidInput(f"{at}: a model whose files came with a load runs in a process of its own")

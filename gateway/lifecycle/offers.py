@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from gateway.core.ensemble import EnsembleGraph
+from gateway.core.environment import FOLDER_OPTION, PARAMETER
 from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.placement import Place, places
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
+from gateway.repository.catalogue import PartialConfig
 from gateway.workers.messages import Load
 
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
@@ -18,6 +22,7 @@ RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
     "pytorch": "gateway.runtimes.torch:TorchRuntime",
     "python": "gateway.runtimes.python:PythonRuntime",
+    "tensorrt": "gateway.runtimes.tensorrt:TensorrtRuntime",
 }
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
@@ -30,6 +35,7 @@ class Offer(msgspec.Struct, frozen=True):
     (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
     configuration as written, for whoever asks: what of it matters for loading stands in the rest. With an
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
+    `places` are those of its instances, as many as `spec` says, () where nobody asked for any.
     """
 
     spec: ModelSpec
@@ -42,6 +48,7 @@ class Offer(msgspec.Struct, frozen=True):
     warmup: tuple[Warmup, ...] = ()
     config: bytes = b""
     ensemble: EnsembleGraph | None = None
+    places: tuple[Place, ...] = ()
 
     @property
     def key(self) -> ModelKey:
@@ -59,15 +66,16 @@ class Catalogue(msgspec.Struct, frozen=True):
     labels: Mapping[str, Mapping[str, int]] = {}
 
 
-def order(offer: Offer) -> Load:
-    """What a worker is told."""
+def order(offer: Offer, index: int = 0) -> Load:
+    """What the worker of the instance of that number is told."""
+    place = offer.places[index] if offer.places else Place()
     return Load(
         offer.runtime,
         offer.path,
         _without_labels(offer.spec),
         offer.max_batch_known,
         offer.default_max_batch_size,
-        offer.options,
+        {**offer.options, **place.options()},
         offer.warmup,
     )
 
@@ -110,9 +118,16 @@ def merged(offer: Offer, reported: ModelSpec) -> ModelSpec:
 
 
 def catalogue_of(
-    found: repository.Catalogue, runtimes: Mapping[str, str], default_max_batch_size: int
+    found: repository.Catalogue,
+    runtimes: Mapping[str, str],
+    default_max_batch_size: int,
+    environments: Path | None = None,
+    gpus: int = 0,
 ) -> Catalogue:
-    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class"."""
+    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class".
+
+    `environments` is where the environments are that models may name; `gpus` are visible.
+    """
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
     for entry in found.entries.values():
@@ -123,22 +138,42 @@ def catalogue_of(
             continue
         for one in entry.versions:
             runtime = "" if entry.config.ensemble else runtimes[one.backend]
-            offer = _offer(entry, one, runtime, default_max_batch_size)
+            options = _options(entry.config.options, one.runtime_file, environments)
+            offer = _offer(entry, one, runtime, options, default_max_batch_size)
+            offer = _placed(offer, places(entry.config.groups, gpus))
             offers[offer.key] = offer
     labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
     return Catalogue(offers, broken, labels)
 
 
+def _placed(offer: Offer, found: tuple[Place, ...]) -> Offer:
+    if offer.ensemble is not None or all(place == Place() for place in found):
+        return offer
+    spec = msgspec.structs.replace(offer.spec, instances=len(found))
+    return msgspec.structs.replace(offer, spec=spec, places=found)
+
+
+def _options(told: Mapping[str, str], runtime_file: str, environments: Path | None) -> dict[str, str]:
+    options = {**told, "default_model_filename": runtime_file}
+    if PARAMETER in told and environments is not None:
+        options[FOLDER_OPTION] = str(environments.absolute())
+    return options
+
+
 def _offer(
-    entry: repository.ModelEntry, one: repository.VersionEntry, runtime: str, default_max_batch_size: int
+    entry: repository.ModelEntry,
+    one: repository.VersionEntry,
+    runtime: str,
+    options: Mapping[str, str],
+    default_max_batch_size: int,
 ) -> Offer:
     draft = repository.to_spec(entry, one.version)
-    options = {**entry.config.options, "default_model_filename": one.runtime_file}
     warmup = _with_paths(entry.config.warmup, entry.beside.warmup_paths)
     configured = _encode((
         *(draft.spec, draft.max_batch_known, options, runtime),
         *((warmup, entry.beside.fingerprint) if warmup else ()),
         *((entry.config.ensemble,) if entry.config.ensemble else ()),
+        *((entry.config.groups,) if entry.config.groups != PartialConfig().groups else ()),
     ))
     return Offer(
         spec=draft.spec,

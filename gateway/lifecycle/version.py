@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from gateway.control.messages import VersionState, VersionView
-from gateway.control.questions import IndexEntry, IndexState
+from gateway.control.questions import IndexEntry
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.indexing import entry_of
 from gateway.lifecycle.means import Means, Timer, Worker
 from gateway.lifecycle.offers import Offer, inline_load, known_spec, merged, order
 from gateway.lifecycle.states import Event, State, after
@@ -26,23 +26,19 @@ from gateway.workers.supervisor import Exit
 log = logging.getLogger("gateway.lifecycle")
 
 _SHOWN: Mapping[str, VersionState] = {"loading": "loading", "ready": "ready", "failed": "failed"}
-# Whatever can be called is ready, loaded or not: as GET …/ready says.
-_INDEXED: Mapping[str, tuple[IndexState, str]] = MappingProxyType({
-    "absent": ("READY", "it loads at the first request"),
-    "loading": ("LOADING", ""),
-    "ready": ("READY", ""),
-    "draining": ("UNLOADING", ""),
-    "unloading": ("UNLOADING", ""),
-    "failed": ("UNAVAILABLE", ""),
-})
 
 
 class Instance:
     """One wanted or retired copy. Invariant: serving implies a worker; a slot is held only while loading."""
 
-    __slots__ = ("is_detached", "is_serving", "queued_at", "started_at", "ticket", "timer", "worker")
+    __slots__ = (
+        *("index", "is_detached", "is_serving", "note", "queued_at", "started_at", "ticket", "timer"),
+        "worker",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, index: int) -> None:
+        self.index = index  # among the version's places
+        self.note = ""
         self.worker: Worker | None = None
         self.ticket: int | None = None
         self.timer: Timer | None = None
@@ -124,10 +120,7 @@ class Version:
     def indexed(self) -> IndexEntry:
         """Where it is, in the words of the model repository extension."""
         told = "ready" if self.is_ensemble else "loading" if self._is_awaited else self.state.value
-        state, reason = _INDEXED[told]
-        if self.state is State.FAILED:
-            reason = self._reason
-        return IndexEntry(self.key.name, self.key.version, state, reason)
+        return entry_of(self.key, told, self._reason, [one.note for one in self._instances if one.is_serving])
 
     def check(self) -> None:
         """Asserts the invariants."""
@@ -149,7 +142,7 @@ class Version:
             self._on_change(self)
         if was is State.ABSENT:
             self._is_awaited = False
-            self._instances = [Instance() for _ in range(max(1, self._offer.spec.instances))]
+            self._instances = [Instance(index) for index in range(max(1, self._offer.spec.instances))]
             for instance in tuple(self._instances):
                 self._queue(instance)
             self._on_change(self)
@@ -217,7 +210,7 @@ class Version:
             lambda message: self._on_message(instance, message), lambda end: self._on_exit(instance, end)
         )
         instance.worker = worker
-        worker.send(order(self._offer))
+        worker.send(order(self._offer, instance.index))
         timeout_s = means.settings.load_timeout_s
         instance.timer = means.timers.call_later(
             timeout_s, lambda: self._on_load_timeout(instance, timeout_s)
@@ -237,7 +230,9 @@ class Version:
         now = self._means.clock()
         self._spec = merged(self._offer, message.spec)
         self._release(instance)
-        instance.is_serving = True
+        instance.is_serving, instance.note = True, message.note
+        if message.note:
+            log.info("%s: instance %d: %s", self.key, instance.index, message.note)
         self.state = after(self.state, Event.LOADED)
         load_s, queued_s = now - instance.started_at, instance.started_at - instance.queued_at
         self._means.tell(InstanceLoaded(self.key, queued_s, load_s, message.phases_s))
@@ -255,7 +250,7 @@ class Version:
             self._fail(Event.LOAD_FAILED, reason, self._means.settings.load_failure_memory_s)
             return
         # The others go on; this place is filled again later.
-        successor = Instance()
+        successor = Instance(instance.index)
         self._retire(instance)
         self._instances.append(successor)
         self._rest(successor, self._means.settings.restart_backoff_cap_s)

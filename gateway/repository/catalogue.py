@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
+from gateway.core.placement import InstanceGroup
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup
 from gateway.repository.options import Isolation
@@ -23,6 +24,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
     lie beside config.pbtxt and are found by `beside`. `ensemble` is None but for an ensemble, which has
     no file of its own. `written` is the file as a serialised ModelConfig, b"" without one.
+    `instances` are those of all `groups`, as far as that can be told without a look at the GPUs.
     A model may be `decoupled` without saying so here.
     """
 
@@ -34,6 +36,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     batching: BatchPolicy = BatchPolicy()
     version_policy: VersionPolicy = Latest()
     instances: int = 1
+    groups: tuple[InstanceGroup, ...] = (InstanceGroup(),)
     model_filename: str = ""
     options: Mapping[str, str] = {}
     isolation: Isolation | None = None

@@ -21,6 +21,7 @@ class Format(NamedTuple):
 # In the order they are looked for in a folder that has several: code comes last.
 FORMATS: tuple[Format, ...] = (
     Format("onnxruntime_onnx", "onnxruntime", "model.onnx"),
+    Format("tensorrt_plan", "tensorrt", "model.plan", carries_code=True),
     Format("pytorch_libtorch", "pytorch", "model.pt", carries_code=True),
     Format("pytorch_libtorch", "pytorch", "model.pt2", carries_code=True),
     Format("python", "python", "model.py", carries_code=True),

@@ -68,4 +68,6 @@ def _complete_instances(config: pb.ModelConfig, spec: ModelSpec) -> None:
         group.name = group.name or f"{spec.name}_{index}"
         group.count = group.count or 1
         if group.kind == pb.ModelInstanceGroup.KIND_AUTO:
-            group.kind = pb.ModelInstanceGroup.KIND_CPU
+            needs_gpu = group.gpus or spec.backend == "tensorrt"
+            kind = pb.ModelInstanceGroup.KIND_GPU if needs_gpu else pb.ModelInstanceGroup.KIND_CPU
+            group.kind = kind

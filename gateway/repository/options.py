@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
+from gateway.core import environment
 from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.formats import matching
@@ -21,6 +22,10 @@ def _is_integer(most: int, least: int = 0) -> Callable[[str], bool]:
     return lambda text: text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most
 
 
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64
+
+
 def _is_one_of(*allowed: str) -> Callable[[str], bool]:
     return lambda text: text in allowed
 
@@ -35,6 +40,11 @@ _ONNX_OPTIONS: Mapping[str, _Option] = {
     "level": (_is_one_of("-1", "0", "1", "2"), "-1 (basic), 0 (all), 1 (extended), 2 (none)"),
     "enable_mem_arena": (_is_one_of("0", "1"), "0, 1"),
     "enable_mem_pattern": (_is_one_of("0", "1"), "0, 1"),
+    # Of CUDA, where the model runs on a GPU.
+    "cudnn_conv_algo_search": (_is_one_of("0", "1", "2"), "0 (exhaustive), 1 (heuristic), 2 (default)"),
+    "gpu_mem_limit": (_is_whole, "0..18446744073709551615"),
+    "arena_extend_strategy": (_is_one_of("0", "1"), "0 (next power of two), 1 (same as requested)"),
+    "do_copy_in_default_stream": (_is_one_of("0", "1"), "0, 1"),
 }
 _TORCH_OPTIONS: Mapping[str, _Option] = {
     "INFERENCE_MODE": _BOOLEAN,
@@ -42,8 +52,9 @@ _TORCH_OPTIONS: Mapping[str, _Option] = {
     "INTRA_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
     "INTER_OP_THREAD_COUNT": (_is_integer(MAX_THREADS, 1), f"1..{MAX_THREADS}"),
 }
-# Of Triton's Python backend; every other parameter of a Python model is for the model itself.
-_REFUSED_FOR_PYTHON = frozenset({"EXECUTION_ENV_PATH", "default_model_filename"})
+_OPTIONS: Mapping[str, Mapping[str, _Option]] = {"pytorch": _TORCH_OPTIONS, "tensorrt": {}}
+# Nearly every parameter of a Python model is for the model itself.
+_REFUSED_FOR_PYTHON = frozenset({"default_model_filename"})
 # A worker is told of its model in one packet of 128 KiB.
 MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
@@ -61,7 +72,8 @@ def read_options(message: pb.ModelConfig) -> dict[str, str]:
     if backends == {"python"}:
         _check_free(options)
     else:
-        _check_listed(options, _TORCH_OPTIONS if backends == {"pytorch"} else _ONNX_OPTIONS)
+        known = _OPTIONS.get(min(backends), _ONNX_OPTIONS) if len(backends) == 1 else _ONNX_OPTIONS
+        _check_listed(options, known)
     if message.optimization.HasField("graph"):
         if "onnxruntime" not in backends:
             raise ConfigRefused("optimization.graph", "is not supported for this backend")
@@ -105,6 +117,10 @@ def _check_free(options: Mapping[str, str]) -> None:
     for key in options:
         if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
             raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
+    if environment.PARAMETER in options:
+        told = options[environment.PARAMETER]
+        if fault := environment.fault_of_path(told):
+            raise ConfigRefused(f"parameters['{environment.PARAMETER}']", f"'{brief(told)}' {fault}")
     size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
     if size > MAX_PARAMETERS_BYTES:
         raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")

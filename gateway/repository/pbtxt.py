@@ -10,17 +10,19 @@ file of 1 MiB found takes about two seconds, once per change of the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from gateway.core.model import MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
+from gateway.repository.accelerators import read_accelerators
 from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
 from gateway.repository.formats import FORMATS, matching
+from gateway.repository.instance_groups import count_of, read_instances, refuse_gpu_in_front
 from gateway.repository.options import (
     check_optional,
     read_decoupled,
@@ -35,8 +37,6 @@ from gateway.repository.warmup import read_warmup
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_BATCH = 1 << 20
-# Each is a process with a copy of the model.
-MAX_INSTANCES = 64
 
 # protobuf says "<line>:<column> : '<the line>': <what is wrong>", the quotation not always.
 _PARSE_ERROR = re.compile(r"\d+:\d+ : (?:'.*': )?(.*)", re.DOTALL)
@@ -50,27 +50,22 @@ _HONOURED: Mapping[str, frozenset[str]] = {
     }),
     "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format", "optional"}),
     "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
-    "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
+    "ModelInstanceGroup": frozenset({"name", "kind", "count", "gpus"}),
     "ModelEnsembling": frozenset({"step"}),
     "Step": frozenset({"model_name", "model_version", "input_map", "output_map"}),
-    # How memory is lent to a GPU means nothing to engines that have none.
+    # Whether memory lent to a GPU is pinned changes no answer.
     "ModelOptimizationPolicy": frozenset({
         *("graph", "execution_accelerators", "input_pinned_memory", "output_pinned_memory"),
     }),
-    "ExecutionAccelerators": frozenset(),
+    "ExecutionAccelerators": frozenset({"gpu_execution_accelerator", "cpu_execution_accelerator"}),
     "ModelTransactionPolicy": frozenset({"decoupled"}),
     "ModelResponseCache": frozenset(),
 }
 # Present but empty, these mean what their absence means.
 _EMPTY_IS_ABSENT = frozenset({"model_operations", "model_repository_agents", "model_metrics", "rate_limiter"})
 # More than "is not supported", where somebody who moves here will ask why.
-_NO_GPU = "is not supported: no engine here uses a GPU yet"
 _WHY: Mapping[str, str] = {
-    "gpus": _NO_GPU,
-    "cuda": _NO_GPU,
-    "gather_kernel_buffer_threshold": _NO_GPU,
-    "gpu_execution_accelerator": _NO_GPU,
-    "cpu_execution_accelerator": "is not supported: ONNX Runtime runs with its own CPU kernels only",
+    "cuda": "is not supported: tensors do not stay where they are, as a CUDA graph would need",
 }
 
 
@@ -87,18 +82,22 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
     rows = in_range("max_batch_size", message.max_batch_size, 0, MAX_BATCH)
     ensemble = read_ensemble(message, folder)
     check_optional(message)
+    platform, groups = _check_engine(message), read_instances(message)
+    isolation = read_isolation(message.parameters)
+    refuse_gpu_in_front(groups, isolation)
     return PartialConfig(
-        platform=_check_engine(message),
+        platform=platform,
         backend="" if ensemble else message.backend,
         max_batch_size=rows,
         inputs=read_tensors("input", message.input, rows),
         outputs=read_tensors("output", message.output, rows),
         batching=read_batching(message),
         version_policy=_read_version_policy(message.version_policy),
-        instances=_read_instances(message.instance_group),
+        instances=count_of(groups),
+        groups=groups,
         model_filename=_read_file_name(message.default_model_filename),
-        options={} if ensemble else read_options(message),
-        isolation=read_isolation(message.parameters),
+        options={} if ensemble else {**read_options(message), **read_accelerators(message).options()},
+        isolation=isolation,
         labels=read_labels(message.parameters),
         label_files=read_label_files(message.output),
         warmup=read_warmup(message.model_warmup, rows),
@@ -155,7 +154,7 @@ def _read_file_name(name: str) -> str:
     return name and plain_file_name("default_model_filename", name)
 
 
-# ---- versions, instances --------------------------------------------------------------------------
+# ---- versions -------------------------------------------------------------------------------------
 
 
 def _read_version_policy(message: pb.ModelVersionPolicy) -> VersionPolicy:
@@ -172,20 +171,3 @@ def _read_version_policy(message: pb.ModelVersionPolicy) -> VersionPolicy:
             at = "version_policy.latest.num_versions"
             return Latest(in_range(at, message.latest.num_versions, 1, 1 << 32))
     return Latest()
-
-
-def _read_instances(groups: Iterable[pb.ModelInstanceGroup]) -> int:
-    """All groups together: on a CPU nothing tells them apart. A group without a count is one."""
-    total = 0
-    for index, group in enumerate(groups):
-        at = f"instance_group[{index}]"
-        if group.kind not in {pb.ModelInstanceGroup.KIND_AUTO, pb.ModelInstanceGroup.KIND_CPU}:
-            kind = pb.ModelInstanceGroup.Kind.Name(group.kind)
-            raise ConfigRefused(
-                f"{at}.kind",
-                f"{kind} is not supported yet, for no engine here uses a GPU; supported: KIND_AUTO, KIND_CPU",
-            )
-        total += in_range(f"{at}.count", group.count or 1, 1, MAX_INSTANCES)
-    if total:
-        in_range("instance_group: count of all groups", total, 1, MAX_INSTANCES)
-    return total or 1

@@ -26,3 +26,8 @@ class RepositorySettings(BaseModel):
         le=65_536,
         description="Most rows in a batch of a model that can batch and whose config.pbtxt does not say.",
     )
+    environments: Path | None = Field(
+        None,
+        description="Folder of prepared virtual environments, which a model in Python names by its "
+        "parameter EXECUTION_ENV_PATH.",
+    )

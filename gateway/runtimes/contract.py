@@ -108,6 +108,11 @@ def streaming(model: LoadedModel) -> StreamingModel | None:
     return cast(StreamingModel, model) if model.spec.decoupled else None
 
 
+def note_of(model: LoadedModel) -> str:
+    """What a model says of how it runs, one line for people: its `note`, if it has one."""
+    return str(getattr(model, "note", ""))
+
+
 class Runtime(Protocol):
     """An engine; made without arguments."""
 

@@ -1,11 +1,12 @@
-"""ONNX Runtime on the CPU.
+"""ONNX Runtime, on the CPU or on a GPU.
 
 Measured on a 30-64-32-1 MLP, 1 and 32 rows, in us: `InferenceSession.run` 5.9 and 8.9, the same on the
 session object inside 5.3 and 8.0, an I/O binding 11 and 14, OrtValues 42 and 45. So small batches are
 run by the second, and a binding is only for outputs over 64 KiB, where it saves a copy into shared
 memory, and for BF16, which numpy does not know. Graph optimisation level and the memory arena change
 neither loading (4-5 ms for the first session of a process) nor memory measurably: both stay at the
-engine's defaults. One thread, because a worker is the unit of parallelism here.
+engine's defaults. On a GPU everything is bound: inputs are copied into memory there that stays from batch
+to batch, outputs from there to where the front reads them.
 """
 
 from __future__ import annotations
@@ -27,18 +28,17 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from gateway.core.dtypes import ITEM_SIZE, NUMPY, DType
 from gateway.core.model import ModelSpec
+from gateway.core.placement import accelerators_of, place_of
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError, OutputMemory, one_line
+from gateway.runtimes.contract import ABSENT, Array, BadInput, EngineBroken, LoadError, OutputMemory, one_line
+from gateway.runtimes.gpus import visible_here
+from gateway.runtimes.onnx_device import BindInputs, DeviceInputs, bind_from_host, is_fatal
+from gateway.runtimes.onnx_providers import Choice, Machine, Wish
+from gateway.runtimes.onnx_session import open_session, session_options
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
 
 LARGE_BYTES = 64 << 10
 _MAX_PREDICTIONS = 256
-_LEVELS = {
-    0: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-}
 Shape = tuple[int, ...]
 
 
@@ -58,7 +58,9 @@ class OnnxRuntime:
         name = options.get("default_model_filename", "model.onnx")
         if Path(name).name != name or not (path / name).is_file():
             raise LoadError(f"there is no file '{Path(name).name}' in the version's folder")
-        session = _open(path, name, session_options(options))
+        wish = Wish(place_of(options), accelerators_of(options), options, spec.isolation == "inline")
+        machine = Machine(ort.get_available_providers(), visible_here())
+        session, choice = open_session(ort, path / name, session_options(options), wish, machine)
         inputs = [file_tensor("input", one.name, one.type, one.shape) for one in session.get_inputs()]
         inputs += _defaults(session, {tensor.name for tensor in spec.inputs})
         outputs = [file_tensor("output", one.name, one.type, one.shape) for one in session.get_outputs()]
@@ -69,14 +71,12 @@ class OnnxRuntime:
             max_batch_known=max_batch_known,
             default_max_batch_size=default_max_batch_size,
         )
-        return OnnxModel(session, spec, _ordered(spec.inputs, inputs), _ordered(spec.outputs, outputs))
-
-
-def _open(path: Path, name: str, options: Any) -> Any:
-    try:
-        return ort.InferenceSession(str(path / name), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ruff: ignore[blind-except] - the engine has a dozen classes and no base
-        raise LoadError(one_line(error, str(path))) from None
+        bind_inputs: BindInputs = bind_from_host
+        if choice.gpu is not None:
+            make = ort.OrtValue.ortvalue_from_shape_and_type
+            bind_inputs = DeviceInputs(make, "cuda", choice.gpu).bind
+        ordered = _ordered(spec.inputs, inputs), _ordered(spec.outputs, outputs)
+        return OnnxModel(session, spec, *ordered, choice, bind_inputs)
 
 
 def _defaults(session: Any, wanted: Set[str]) -> list[FileTensor]:
@@ -93,34 +93,6 @@ def _ordered(specs: Sequence[TensorSpec], found: Sequence[FileTensor]) -> tuple[
     return tuple(by_name[spec.name] for spec in specs)
 
 
-def session_options(options: Mapping[str, str]) -> Any:
-    """ONNX Runtime's session options for ours; raises LoadError for a value out of range."""
-    made = ort.SessionOptions()
-    made.intra_op_num_threads = _whole(options, "intra_op_thread_count", 1, range(257))
-    made.inter_op_num_threads = _whole(options, "inter_op_thread_count", 1, range(257))
-    made.graph_optimization_level = _LEVELS[_whole(options, "level", 0, range(-1, 3))]
-    made.enable_cpu_mem_arena = bool(_whole(options, "enable_mem_arena", 1, range(2)))
-    made.enable_mem_pattern = bool(_whole(options, "enable_mem_pattern", 1, range(2)))
-    if _whole(options, "execution_mode", 0, range(2)):
-        made.execution_mode = ort.ExecutionMode.ORT_PARALLEL
-    made.log_severity_level = 4  # fatal only: whatever else goes wrong comes as an exception
-    # A thread that spins takes a core from every other worker.
-    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    made.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return made
-
-
-def _whole(options: Mapping[str, str], key: str, default: int, allowed: range) -> int:
-    text = options.get(key, str(default))
-    try:
-        value = int(text)
-    except ValueError:
-        value = allowed.stop
-    if value not in allowed:
-        raise LoadError(f"parameter '{key}' is '{text[:40]}', must be {allowed.start} to {allowed.stop - 1}")
-    return value
-
-
 class OnnxModel:
     """Implements contract.LoadedModel.
 
@@ -134,8 +106,13 @@ class OnnxModel:
         spec: ModelSpec,
         inputs: tuple[FileTensor, ...],
         outputs: tuple[FileTensor, ...],
+        choice: Choice,
+        bind_inputs: BindInputs = bind_from_host,
     ) -> None:
         self._spec = spec
+        self.note = choice.note
+        self._is_on_gpu = choice.gpu is not None
+        self._bind_inputs = bind_inputs
         self._session = session
         # The public run() checks the names again and defers to this; both take the same arguments.
         self._run = getattr(session, "_sess", session).run
@@ -146,8 +123,9 @@ class OnnxModel:
         self._texts = [i for i, tensor in enumerate(inputs) if tensor.dtype is DType.BYTES]
         self._has_optional = any(tensor.is_optional for tensor in spec.inputs)
         dtypes = {tensor.dtype for tensor in (*inputs, *outputs)}
-        self._must_bind = DType.BF16 in dtypes
-        self._may_bind = DType.BYTES not in dtypes and (self._must_bind or not self._is_always_small())
+        has_bytes = DType.BYTES in dtypes
+        self._must_bind = DType.BF16 in dtypes or (self._is_on_gpu and not has_bytes)
+        self._may_bind = not has_bytes and (self._must_bind or not self._is_always_small())
         if self._must_bind and not self._may_bind:
             raise LoadError("a model with both BF16 and BYTES tensors cannot be served")
         self._predictions: dict[
@@ -179,6 +157,10 @@ class OnnxModel:
         except InvalidArgument as error:
             # Shapes and datatypes were checked: what is left are values, an index out of range for one.
             raise BadInput(one_line(error)) from None
+        except Exception as error:
+            if self._is_on_gpu and is_fatal(str(error)):
+                raise EngineBroken(one_line(error)) from None
+            raise
         return results
 
     def close(self) -> None:
@@ -258,11 +240,8 @@ class OnnxModel:
     ) -> Sequence[Array]:
         binding = self._session.io_binding()
         kept = [array if array is ABSENT else np.ascontiguousarray(array) for array in inputs]
-        for tensor, array in zip(self._inputs, kept, strict=True):
-            if array is ABSENT:
-                continue
-            kind = ELEMENT_TYPES[tensor.dtype]
-            binding.bind_input(tensor.name, "cpu", 0, kind, array.shape, array.ctypes.data)
+        there = [place for place, array in enumerate(kept) if array is not ABSENT]
+        self._bind_inputs(binding, [self._inputs[place] for place in there], [kept[place] for place in there])
         results = [
             self._bind_output(binding, self._outputs[ordinal], shape, memory)
             for ordinal, shape in zip(wanted, shapes, strict=True)

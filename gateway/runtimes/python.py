@@ -17,10 +17,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from gateway.core import placement
 from gateway.core.clock import monotonic_s
+from gateway.core.environment import FOLDER_OPTION
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.model import CallFailed, Context, Model
+from gateway.runtimes import environment as environments
 from gateway.runtimes.answers import Answers, give, in_order
 from gateway.runtimes.calls import Desk
 from gateway.runtimes.contract import (
@@ -35,10 +38,14 @@ from gateway.runtimes.contract import (
     one_line,
 )
 from gateway.runtimes.event_loop import WorkerLoop
+from gateway.runtimes.gpus import fault_of, fault_of_options, visible_here
 from gateway.runtimes.python_gateway import DeskGateway
-from gateway.runtimes.python_source import check_requirements, import_file
+from gateway.runtimes.python_source import import_file
+from gateway.runtimes.requirements import check_requirements
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
+
+_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION}) | placement.OPTIONS
 
 
 class Body(Protocol):
@@ -72,8 +79,14 @@ class PythonRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
-        parameters = {key: value for key, value in options.items() if key != "default_model_filename"}
-        check_requirements(path)
+        place = placement.place_of(options)
+        if fault := fault_of_options(options, {"cpu", "gpu"}) or fault_of(place, visible_here()):
+            raise LoadError(fault)
+        parameters = {key: value for key, value in options.items() if key not in _NOT_THE_MODELS}
+        environment = environments.enter(options, path.parent)
+        check_requirements(
+            path, f"environment '{environment.name}'" if environment else "the gateway's environment"
+        )
         tracebacks = Tracebacks(f"python model {spec.key}", monotonic_s)
         loop, desk = WorkerLoop(), Desk()
         # What a model prints belongs in the log, not between the lines of `gateway serve`.
@@ -87,8 +100,9 @@ class PythonRuntime:
                 spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
             context = _context(spec, parameters, path, desk)
-            body = _start(kind, spec, context, file, loop.settle)
-        return PythonModel(body, spec, loop, tracebacks, desk)
+            body = _start(kind, spec, context, file, loop.settle, place)
+        note = f"in environment '{environment.name}'" if environment else ""
+        return PythonModel(body, spec, loop, tracebacks, desk, note)
 
 
 @contextmanager
@@ -150,14 +164,19 @@ def _check_signature(spec: ModelSpec, *, has_completion: bool) -> None:
 
 
 def _start(
-    kind: type[Any], spec: ModelSpec, context: Context, file: str, settle: Callable[[Any], Any]
+    kind: type[Any],
+    spec: ModelSpec,
+    context: Context,
+    file: str,
+    settle: Callable[[Any], Any],
+    place: placement.Place,
 ) -> Body:
     model = kind()
     if isinstance(model, Model):
         settle(model.load(context))
         return OwnModel(model, settle)
     if hasattr(model, "initialize"):
-        settle(model.initialize(adapter.arguments(spec, context.parameters, context.folder, file)))
+        settle(model.initialize(adapter.arguments(spec, context.parameters, context.folder, file, place)))
     return adapter.TritonModel(model, spec, settle)
 
 
@@ -201,9 +220,16 @@ class PythonModel:
     """Implements contract.LoadedModel."""
 
     def __init__(
-        self, body: Body, spec: ModelSpec, loop: WorkerLoop, tracebacks: Tracebacks, desk: Desk
+        self,
+        body: Body,
+        spec: ModelSpec,
+        loop: WorkerLoop,
+        tracebacks: Tracebacks,
+        desk: Desk,
+        note: str = "",
     ) -> None:
         self.desk: Desk | None = desk
+        self.note = note
         self._body = body
         self._spec = spec
         self._loop = loop

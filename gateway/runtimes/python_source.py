@@ -1,50 +1,13 @@
-"""A model.py and what lies beside it: requirements looked for, the file imported; nothing is installed."""
+"""Imports a model.py so that it finds what lies beside it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
-import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from gateway.runtimes.contract import LoadError
-
-REQUIREMENTS = "requirements.txt"
-_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-
-
-def check_requirements(folder: Path) -> None:
-    """Raises LoadError for packages that `folder`'s requirements.txt names and this environment lacks."""
-    try:
-        text = (folder / REQUIREMENTS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(f"{REQUIREMENTS} cannot be read: {type(error).__name__}") from None
-    missing = [name for name in required(text.splitlines()) if not _is_installed(name)]
-    if missing:
-        raise LoadError(f"{REQUIREMENTS}: not installed in the gateway's environment: {', '.join(missing)}")
-
-
-def required(lines: Iterable[str]) -> list[str]:
-    """The projects that requirement lines name.
-
-    Lines that hold only under a condition (`; python_version < "3.12"`) and options (`-r other.txt`)
-    name none: whether they apply is for an installer to decide. Nor are releases compared.
-    """
-    found = [_PROJECT.match(line.strip()) for line in lines if ";" not in line.partition("#")[0]]
-    return [match[0] for match in found if match is not None]
-
-
-def _is_installed(project: str) -> bool:
-    try:
-        importlib.metadata.distribution(project)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def import_file(folder: Path, file: str, version: int) -> ModuleType:

@@ -18,6 +18,7 @@ from gateway.core.clock import monotonic_s
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.runtimes.contract import Array, LoadError, ModelFailed, OutputMemory, one_line
+from gateway.runtimes.gpus import fault_of_options
 from gateway.runtimes.torch_signature import Argument, check, order_inputs, pick_outputs
 from gateway.runtimes.tracebacks import Tracebacks
 
@@ -50,6 +51,8 @@ class TorchRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
+        if fault := fault_of_options(options, {"cpu"}):
+            raise LoadError(fault)
         check(spec)
         torch = import_torch()
         _set_up(torch, options)

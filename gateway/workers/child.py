@@ -169,12 +169,12 @@ class Worker:
         try:
             if self._executor is not None:
                 raise LoadError("this worker has a model already")
-            model, phases_s = load_model(load, self._clock)
+            model, phases_s, note = load_model(load, self._clock)
         except LoadError as error:
             self._tell(LoadFailed(one_line(error)))
             return
         self._executor = Executor(model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
-        self._tell(Loaded(model.spec, phases_s))
+        self._tell(Loaded(model.spec, phases_s, note))
         self._pulse.beat()
 
     def _connect(self, fds: list[int], generation: int) -> None:

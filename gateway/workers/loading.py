@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, one_line
+from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, note_of, one_line
 from gateway.runtimes.reshaping import reshaped
 from gateway.workers.messages import Load
 from gateway.workers.warming import warm_up
 
 
-def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]:
-    """The model, warm, and how many seconds importing the runtime, loading and warming took.
+class Ready(NamedTuple):
+    """A model, warm; the seconds that importing its runtime, loading and warming took; its own note."""
 
-    Raises LoadError.
-    """
+    model: LoadedModel
+    phases_s: dict[str, float]
+    note: str
+
+
+def load_model(load: Load, clock: Clock) -> Ready:
+    """Does what it is told; raises LoadError."""
     begun = clock()
     runtime = find_runtime(load.runtime)
     found = clock()
@@ -32,6 +38,7 @@ def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]
     except Exception as error:  # engines fail in ways of their own
         raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
     loaded = clock()
+    note = note_of(model)
     model, phases_s = reshaped(model), {"runtime": found - begun, "load": loaded - found}
     if load.warmup:
         try:
@@ -40,4 +47,4 @@ def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]
             model.close()
             raise
         phases_s["warm_up"] = clock() - loaded
-    return model, phases_s
+    return Ready(model, phases_s, note)

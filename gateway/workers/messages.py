@@ -49,10 +49,14 @@ ToWorker = Load | Connect | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start."""
+    """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start.
+
+    `note` is what people should know of how it runs, one line, most often "".
+    """
 
     spec: ModelSpec
     phases_s: Mapping[str, float]
+    note: str = ""
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):

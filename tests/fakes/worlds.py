@@ -97,8 +97,8 @@ class FakeWorker:
         (load,) = [message for message in self.sent if isinstance(message, Load)]
         return load
 
-    def loads(self) -> None:
-        self.on_message(Loaded(self.load.spec, {"session": 0.004}))
+    def loads(self, note: str = "") -> None:
+        self.on_message(Loaded(self.load.spec, {"session": 0.004}, note))
 
     def fails(self, reason: str = "no good") -> None:
         self.on_message(LoadFailed(reason))

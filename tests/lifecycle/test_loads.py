@@ -246,6 +246,14 @@ def test_an_unload_holds_while_the_repository_cannot_be_read(tmp_path: Path, tem
     run(tmp_path, scenario)
 
 
+CACHE = {"trt_engine_cache_path": "/srv/anywhere"}
+CACHED = {
+    "optimization": {
+        "execution_accelerators": {"gpu_execution_accelerator": [{"name": "tensorrt", "parameters": CACHE}]}
+    }
+}
+
+
 async def _refusal(made: Repository, asked: LoadModel) -> str:
     with pytest.raises(InvalidInput) as caught:
         await made.loads.load(asked, made.load_part)
@@ -269,6 +277,7 @@ async def _refusal(made: Repository, asked: LoadModel) -> str:
             ),
             "in a process of its own",
         ),
+        (LoadModel("m", json.dumps(CACHED)), "only config.pbtxt may name folders for an engine's caches"),
     ],
 )
 def test_what_cannot_be_loaded_changes_nothing(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
+from gateway.core.placement import InstanceGroup, Place, place_of
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
@@ -67,6 +70,26 @@ def test_a_repository_entry_becomes_an_offer() -> None:
     assert not one.max_batch_known
 
 
+def test_a_model_that_names_an_environment_is_told_where_they_are() -> None:
+    for told, expected in (({"EXECUTION_ENV_PATH": "blue"}, "/srv/environments"), ({"other": "x"}, None)):
+        found = catalogue_of(
+            Catalogue({"m": entry("python", options=told)}), RUNTIMES, 16, Path("/srv/environments")
+        )
+        assert found.offers[ModelKey("m", 3)].options.get("gateway.environments") == expected
+
+
+def test_instances_have_places() -> None:
+    two = entry(groups=(InstanceGroup("gpu"), InstanceGroup("cpu")), instances=2)
+    one = catalogue_of(Catalogue({"m": two}), RUNTIMES, 16, gpus=2).offers[ModelKey("m", 3)]
+    assert one.spec.instances == 3
+    assert one.places == (Place("gpu", 0), Place("gpu", 1), Place("cpu"))
+    assert [place_of(order(one, index).options) for index in range(3)] == list(one.places)
+    plain = catalogue_of(Catalogue({"m": entry(instances=1)}), RUNTIMES, 16, gpus=2).offers[ModelKey("m", 3)]
+    assert plain.places == ()
+    assert order(plain).options == plain.options
+    assert one.fingerprint != plain.fingerprint
+
+
 def test_a_fingerprint_changes_with_the_configuration_too() -> None:
     prints = {
         catalogue_of(Catalogue({"m": changed}), RUNTIMES, 16).offers[ModelKey("m", 3)].fingerprint
@@ -114,10 +137,10 @@ def print_of(one: ModelEntry) -> str:
 
 def test_what_cannot_be_offered_has_a_reason() -> None:
     found = catalogue_of(
-        Catalogue({"m": entry("tensorrt"), "n": ModelEntry("n", (), broken="no version")}), RUNTIMES, 16
+        Catalogue({"m": entry("tensorflow"), "n": ModelEntry("n", (), broken="no version")}), RUNTIMES, 16
     )
     assert not found.offers
-    assert found.broken == {"m": "there is no engine for its backend 'tensorrt'", "n": "no version"}
+    assert found.broken == {"m": "there is no engine for its backend 'tensorflow'", "n": "no version"}
     assert catalogue_of(Catalogue({"m": entry("lab")}), {"lab": "a:B"}, 16).offers
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.placement import Place, place_of
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.states import State
 from tests.fakes.worlds import World, catalogue, offer
@@ -38,6 +40,22 @@ def test_a_thousand_waiters_are_one_load() -> None:
     (fact,) = world.facts.told
     assert fact == InstanceLoaded(world.key, 0.0, pytest.approx(0.02), {"session": 0.004})
     world.lifecycle.check()
+
+
+def test_each_instance_has_its_place_and_tells_how_it_runs() -> None:
+    world = World()
+    on_two = offer(instances=2)
+    on_two = msgspec.structs.replace(on_two, places=(Place("gpu", 1), Place("cpu")))
+    world.lifecycle.reconcile(catalogue(on_two))
+    world.lifecycle.on_activate(world.key, 5.0)
+    one, other = world.workers.made
+    assert [place_of(worker.load.options) for worker in (one, other)] == [Place("gpu", 1), Place("cpu")]
+    one.loads("on GPU 1")
+    other.loads("on the CPU: it said so")
+    assert [entry.reason for entry in world.lifecycle.index()] == ["on GPU 1; on the CPU: it said so"]
+    one.dies()
+    assert [entry.reason for entry in world.lifecycle.index()] == ["on the CPU: it said so"]
+    assert place_of(world.workers.made[2].load.options) == Place("gpu", 1)
 
 
 def test_a_failed_load_is_remembered_for_a_while_and_then_forgiven() -> None:
@@ -280,7 +298,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(EVENTS, st.integers(1, 3))
 def test_no_order_of_events_breaks_an_invariant(events: list[tuple[str, int]], instances: int) -> None:
     world = World()

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.repository.formats import FORMATS, matching
 
-ONNX, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
+ONNX, TENSORRT, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
 
 
 def test_only_onnx_carries_no_code() -> None:
@@ -22,7 +22,9 @@ def test_only_onnx_carries_no_code() -> None:
         ("", "python", (PYTHON,)),
         ("python", "python", (PYTHON,)),
         ("onnxruntime_onnx", "python", ()),
-        ("tensorrt_plan", "", ()),
+        ("tensorrt_plan", "", (TENSORRT,)),
+        ("", "tensorrt", (TENSORRT,)),
+        ("tensorflow_savedmodel", "", ()),
         ("ONNXRUNTIME_ONNX", "", ()),
     ],
 )

@@ -66,6 +66,20 @@ def test_a_batcher_is_assumed_where_there_is_something_to_batch(
     assert completed(b"", spec).HasField("dynamic_batching") is has_batcher
 
 
+@pytest.mark.parametrize(
+    ("group", "backend", "kind"),
+    [
+        ("{ }", "onnxruntime", pb.ModelInstanceGroup.KIND_CPU),
+        ("{ gpus: 1 }", "onnxruntime", pb.ModelInstanceGroup.KIND_GPU),
+        ("{ kind: KIND_GPU }", "onnxruntime", pb.ModelInstanceGroup.KIND_GPU),
+        ("{ }", "tensorrt", pb.ModelInstanceGroup.KIND_GPU),
+    ],
+)
+def test_instances_that_say_nothing_are_where_they_must_be(group: str, backend: str, kind: int) -> None:
+    told = expected(f"instance_group {group}").SerializeToString()
+    assert completed(told, ModelSpec("m", 1, "", backend, (X,), (X,))).instance_group[0].kind == kind
+
+
 def test_what_was_written_stays() -> None:
     text = """
         max_batch_size: 8

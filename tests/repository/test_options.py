@@ -51,6 +51,14 @@ def test_what_is_no_label_is_refused_by_name(text: str, reason: str) -> None:
     assert reason in caught.value.text
 
 
+@pytest.mark.parametrize(("backend", "key"), [("tensorrt", "level"), ("pytorch", "gpu_mem_limit")])
+def test_options_of_one_engine_are_none_of_another(backend: str, key: str) -> None:
+    message = pb.ModelConfig(backend=backend)
+    message.parameters[key].string_value = "1"
+    with pytest.raises(ConfigRefused, match="is not supported"):
+        read_options(message)
+
+
 def test_our_own_keys_are_no_options_of_the_engine() -> None:
     message = pb.ModelConfig()
     for key, value in (("gateway.labels", "a=1"), ("gateway.isolation", "inline"), ("level", "1")):

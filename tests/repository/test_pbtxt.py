@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, QueuePolicy
+from gateway.core.placement import Accelerator, Accelerators, InstanceGroup
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.generated import model_config_pb2
@@ -75,9 +76,16 @@ GOOD = {
     "version_policy { latest { num_versions: 3 } }": PartialConfig(version_policy=Latest(3)),
     "version_policy { specific { versions: [ 9, 2, 9 ] } }": PartialConfig(version_policy=Specific((2, 9))),
     "instance_group [ { count: 2 kind: KIND_CPU }, { kind: KIND_AUTO name: 'b' } ]": PartialConfig(
-        instances=3
+        instances=3, groups=(InstanceGroup("cpu", 2), InstanceGroup())
     ),
     "instance_group { }": PartialConfig(),
+    "instance_group { kind: KIND_GPU count: 2 gpus: [ 1, 0 ] }": PartialConfig(
+        instances=4, groups=(InstanceGroup("gpu", 2, (1, 0)),)
+    ),
+    "optimization { execution_accelerators { gpu_execution_accelerator { name: 'cuda' } } }": PartialConfig(
+        options=Accelerators((Accelerator("cuda"),)).options()
+    ),
+    "platform: 'tensorrt_plan'": PartialConfig(platform="tensorrt_plan"),
     'default_model_filename: "net.onnx"': PartialConfig(model_filename="net.onnx"),
     'parameters { key: "intra_op_thread_count" value { string_value: "2" } }': PartialConfig(
         options={"intra_op_thread_count": "2"}
@@ -163,7 +171,7 @@ BAD = {
     "{": "line 1, column 1: ",
     "[type.googleapis.com/inference.ModelConfig] { }": "line 1, column ",
     "name: 'other'": "name: 'other' is not the name of the folder, 'm'",
-    "platform: 'tensorrt_plan'": "platform: 'tensorrt_plan' is not supported; supported: ensemble, onn",
+    "platform: 'tensorflow_savedmodel'": "platform: 'tensorflow_savedmodel' is not supported; supported: ens",
     "backend: 'mxnet'": "backend: 'mxnet' is not supported; supported: ensemble, onnxruntime, python, py",
     "platform: 'onnxruntime_onnx' backend: 'python'": "backend: 'python' is not supported",
     "platform: 'x' backend: 'y'": "platform: 'x' is not supported",
@@ -220,13 +228,12 @@ BAD = {
     "optimization { graph { } } parameters { key: 'level' value { string_value: '1' } }": (
         "optimization.graph.level: 0 contradicts parameters['level'] 1"
     ),
-    "optimization { cuda { graphs: true } }": "optimization.cuda: is not supported: no engine here uses a",
-    "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt' } } }": (
-        "optimization.execution_accelerators.gpu_execution_accelerator: is not supported: no engine"
+    "optimization { cuda { graphs: true } }": "optimization.cuda: is not supported: tensors do not stay",
+    "optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensor' } } }": (
+        "optimization.execution_accelerators.gpu_execution_accelerator[0].name: 'tensor' is not supported; "
+        "supported: tensorrt, cuda"
     ),
-    "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }": (
-        "optimization.execution_accelerators.cpu_execution_accelerator: is not supported: ONNX Runtime"
-    ),
+    "optimization { gather_kernel_buffer_threshold: 1 }": "optimization.gather_kernel_buffer_threshold: is",
     "optimization { priority: PRIORITY_MAX }": "optimization.priority: is not supported",
     "response_cache { enable: true }": "response_cache.enable: is not supported",
     "backend: 'python' dynamic_batching { preserve_ordering: true } "
@@ -246,15 +253,18 @@ BAD = {
     "version_policy { specific { } }": "version_policy.specific.versions: names no version",
     "version_policy { specific { versions: [ 1, 0 ] } }": "version_policy.specific.versions: 0 is not in 1..",
     "version_policy { specific { versions: [ -3 ] } }": "version_policy.specific.versions: -3 is not in 1..",
-    "instance_group { kind: KIND_GPU }": "instance_group[0].kind: KIND_GPU is not supported yet, for ",
     "instance_group { } instance_group { kind: KIND_MODEL }": "instance_group[1].kind: KIND_MODEL is not",
+    "instance_group { gpus: 0 } parameters { key: 'gateway.isolation' value { string_value: 'inline' } }": (
+        "instance_group: KIND_GPU contradicts gateway.isolation inline"
+    ),
     "instance_group { count: -1 }": "instance_group[0].count: -1 is not in 1..64",
     "instance_group { count: 65 }": "instance_group[0].count: 65 is not in 1..64",
     "instance_group { count: 64 } instance_group { }": "instance_group: count of all groups: 65 is not",
-    "instance_group { gpus: [ 0 ] }": "instance_group[0].gpus: is not supported",
+    "instance_group { kind: KIND_CPU gpus: [ 0 ] }": "instance_group[0].gpus: means nothing with KIND_CPU",
     "instance_group { rate_limiter { priority: 2 } }": "instance_group[0].rate_limiter: is not supported",
     "instance_group { host_policy: 'x' }": "instance_group[0].host_policy: is not supported",
-    "parameters { key: 'gpu_mem_limit' value { string_value: '1' } }": "parameters['gpu_mem_limit']: is not",
+    "parameters { key: 'gpu_mem_limit' value { string_value: '-1' } }": "parameters['gpu_mem_limit']: '-1'",
+    "parameters { key: 'gpu_mem_limits' value { string_value: '1' } }": "parameters['gpu_mem_limits']: is",
     "parameters { key: 'gateway.color' value { string_value: '1' } }": "parameters['gateway.color']: is not",
     "parameters { key: 'gateway.isolation' value { string_value: 'shared' } }": (
         "parameters['gateway.isolation']: 'shared' is not one of process, inline"
@@ -278,7 +288,7 @@ BAD = {
         "parameters['INTRA_OP_THREAD_COUNT']: '0' is not one of 1..256"
     ),
     "backend: 'python' parameters { key: 'EXECUTION_ENV_PATH' value { string_value: '/e.tar.gz' } }": (
-        "parameters['EXECUTION_ENV_PATH']: is not supported"
+        "parameters['EXECUTION_ENV_PATH']: '/e.tar.gz' is an archive, and nothing is unpacked here"
     ),
     "backend: 'python' parameters { key: 'gateway.color' value { string_value: '1' } }": (
         "parameters['gateway.color']: is not supported"

@@ -11,6 +11,7 @@ from gateway.repository.settings import RepositorySettings
 def test_defaults() -> None:
     settings = RepositorySettings()
     assert (settings.paths, settings.poll_s, settings.default_max_batch_size) == ((Path("models"),), 2.0, 64)
+    assert settings.environments is None
 
 
 def test_several_folders() -> None:

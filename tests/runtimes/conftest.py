@@ -14,8 +14,9 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
-    known = set(sys.modules)
+    known = dict(sys.modules)
     yield
-    for name in set(sys.modules) - known:
+    for name in sys.modules.keys() - known.keys():
         if name.partition(".")[0] != "gateway":
             del sys.modules[name]
+    sys.modules.update(known)

@@ -15,7 +15,7 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError
-from gateway.runtimes.onnx import OnnxModel, OnnxRuntime, session_options
+from gateway.runtimes.onnx import OnnxModel, OnnxRuntime
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES
 from tests.fakes import onnx_files
 
@@ -144,40 +144,6 @@ def test_the_file_may_have_another_name_but_no_other_place(tmp_path: Path) -> No
     for name in ("model.onnx", "../1/other.onnx", ""):
         with pytest.raises(LoadError, match="no file"):
             load(tmp_path / "2", default_model_filename=name)
-
-
-def test_session_options() -> None:
-    made = session_options({})
-    assert (made.intra_op_num_threads, made.inter_op_num_threads) == (1, 1)
-    assert made.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    assert made.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    made = session_options({
-        "intra_op_thread_count": "2",
-        "level": "2",
-        "execution_mode": "1",
-        "enable_mem_arena": "0",
-        "enable_mem_pattern": "0",
-        "unknown": "of other engines",
-    })
-    assert made.intra_op_num_threads == 2
-    assert made.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    assert made.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
-    assert (made.enable_cpu_mem_arena, made.enable_mem_pattern) == (False, False)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("level", "3"),
-        ("level", "x"),
-        ("intra_op_thread_count", "-1"),
-        ("execution_mode", "2"),
-        ("enable_mem_arena", ""),
-    ],
-)
-def test_options_out_of_range_are_named(key: str, value: str) -> None:
-    with pytest.raises(LoadError, match=f"parameter '{key}' is '{value}', must be"):
-        session_options({key: value})
 
 
 # ---- optional inputs ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.runtimes.contract import LoadError
-from gateway.runtimes.python_source import check_requirements, import_file, required
+from gateway.runtimes.python_source import import_file
 from tests.fakes.python_files import write
 
 pytestmark = pytest.mark.usefixtures("interpreter")
@@ -40,37 +40,3 @@ def test_a_dataclass_finds_its_module(tmp_path: Path) -> None:
 def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"'model.txt' is not the name of a Python file"):
         import_file(write(tmp_path, "X = 1", "model.txt"), "model.txt", 1)
-
-
-@pytest.mark.parametrize(
-    ("line", "project"),
-    [
-        ("numpy", "numpy"),
-        ("numpy>=2.1  # arrays", "numpy"),
-        ("  Typing_Extensions[all] == 4", "Typing_Extensions"),
-        ("thing @ https://example.com/thing.whl", "thing"),
-    ],
-)
-def test_a_requirement_names_a_project(line: str, project: str) -> None:
-    assert required([line]) == [project]
-
-
-@pytest.mark.parametrize("line", ["", "# numpy", "-r other.txt", "--pre", 'x; python_version < "3"'])
-def test_lines_that_name_none(line: str) -> None:
-    assert required([line]) == []
-
-
-def test_missing_packages_are_named(tmp_path: Path) -> None:
-    check_requirements(tmp_path)
-    write(tmp_path, "numpy\nno-such-package-1\nno_such_package_2>=3\n", "requirements.txt")
-    with pytest.raises(LoadError) as caught:
-        check_requirements(tmp_path)
-    assert str(caught.value) == (
-        "requirements.txt: not installed in the gateway's environment: no-such-package-1, no_such_package_2"
-    )
-
-
-def test_requirements_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_bytes(b"\xff")
-    with pytest.raises(LoadError, match=r"requirements.txt cannot be read: UnicodeDecodeError"):
-        check_requirements(tmp_path)

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
+from gateway.core.placement import Place
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.contract import Array, LoadError, ModelFailed
 from gateway.runtimes.torch import TorchModel, TorchRuntime
@@ -67,6 +68,12 @@ def test_what_is_wrong_before_pytorch_is_needed(tmp_path: Path) -> None:
         load(tmp_path, msgspec.structs.replace(ADD_SUB, isolation="inline"))
     with pytest.raises(LoadError, match="must name the inputs and outputs"):
         load(tmp_path, spec("", "y"))
+
+
+def test_nothing_here_runs_on_a_gpu(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(LoadError, match="KIND_GPU is not supported for this kind of model"):
+        load(tmp_path, ADD_SUB, **Place("gpu").options())
 
 
 @needs_torch

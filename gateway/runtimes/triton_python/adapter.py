@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gateway.core.model import ModelSpec
+from gateway.core.placement import Place
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
 from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
@@ -19,6 +20,7 @@ from gateway.runtimes.triton_python.sender import ResponseSender
 from gateway.runtimes.triton_python.tensors import Tensor
 
 CLASS_NAME = "TritonPythonModel"
+_ANYWHERE = Place()
 
 
 def complete(
@@ -33,13 +35,18 @@ def complete(
     return completed(spec, given.as_dict(), max_batch_known=max_batch_known)
 
 
-def arguments(spec: ModelSpec, parameters: Mapping[str, str], path: Path, file: str) -> dict[str, str]:
+def arguments(
+    spec: ModelSpec, parameters: Mapping[str, str], path: Path, file: str, place: Place = _ANYWHERE
+) -> dict[str, str]:
     """What `initialize` is told."""
+    config = config_of(spec, parameters, file)
+    if place.kind == "gpu":
+        config["instance_group"][0] |= {"kind": "KIND_GPU", "gpus": [place.device]}
     return {
-        "model_config": json.dumps(config_of(spec, parameters, file)),
-        "model_instance_kind": "CPU",
+        "model_config": json.dumps(config),
+        "model_instance_kind": "GPU" if place.kind == "gpu" else "CPU",
         "model_instance_name": f"{spec.name}_0",
-        "model_instance_device_id": "0",
+        "model_instance_device_id": str(place.device if place.kind == "gpu" else 0),
         "model_repository": str(path.parent),
         "model_version": str(spec.version),
         "model_name": spec.name,

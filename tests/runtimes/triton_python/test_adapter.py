@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
+from gateway.core.placement import Place
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, LoadError, ModelFailed
@@ -117,6 +118,13 @@ def test_what_initialize_is_told() -> None:
         "model_version": "3",
         "model_name": "m",
     }
+
+
+def test_an_instance_on_a_gpu_is_told_which() -> None:
+    told = arguments(SPEC, {}, Path("/models/m/3"), "model.py", Place("gpu", 2))
+    assert (told["model_instance_kind"], told["model_instance_device_id"]) == ("GPU", "2")
+    (group,) = json.loads(told["model_config"])["instance_group"]
+    assert (group["kind"], group["gpus"]) == ("KIND_GPU", [2])
 
 
 def test_auto_complete_is_asked_where_there_is_one() -> None:
