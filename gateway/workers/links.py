@@ -66,8 +66,13 @@ class LinkListener(Protocol):
         which is the listener's to release.
         """
 
-    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
-        """One of the answers of a decoupled model, like those of `on_reply`; the batch goes on."""
+    def on_part(
+        self, link: Link, batch_id: int, outputs: tuple[Output, ...], cost: int, lease: Lease | None
+    ) -> None:
+        """One of the answers of a decoupled model, like those of `on_reply`; the batch goes on.
+
+        `cost` is what it has taken of what was granted.
+        """
 
     def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
         """A decoupled model has given all its answers to a batch."""

@@ -143,7 +143,7 @@ def final(message: pb.ModelStreamInferResponse) -> bool:
 def ended(repository: Path) -> str:
     """How the counter's last stream ended, once it has."""
     file = repository / "counter" / "1" / "ended"
-    until_blocking(file.exists, 10)
+    until_blocking(lambda: file.exists() and file.read_text() != "", 10)
     text = file.read_text()
     file.unlink()
     return text

@@ -9,7 +9,7 @@ from gateway.core.tensor import Tensor
 from gateway.frontends.v2_grpc.endpoints import Tools
 from gateway.frontends.v2_grpc.framing import FrameReader, frame
 from gateway.frontends.v2_grpc.settings import GrpcSettings
-from gateway.frontends.v2_grpc.stream import MAX_OPEN, Streams, streamed
+from gateway.frontends.v2_grpc.stream import MAX_OPEN, Streams
 from gateway.generated import open_inference_pb2 as pb
 from gateway.wire.exchange import Head
 from tests.fakes.inference import FakeExchange, FakeInferenceService, FakeLease
@@ -232,18 +232,6 @@ def test_a_drain_lets_what_is_under_way_finish():
     call.ask("r1")
     call.answer(0, 1, is_last=True)
     assert (len(call.service.tickets), call.status) == (1, b"14")
-
-
-def test_a_large_answer_is_not_joined():
-    big = InferResponse("m", 1, (Tensor("Y", DType.UINT8, (1 << 20,), bytes(1 << 20)),), "7")
-    parts = streamed(big, is_last=True)
-    assert len(parts) > 1
-    (message,) = FrameReader("", 1 << 30, 1).feed(b"".join(parts))
-    told = pb.ModelStreamInferResponse.FromString(message)
-    assert (told.infer_response.id, final(told), len(told.infer_response.raw_output_contents[0])) == (
-        *("7", True),
-        1 << 20,
-    )
 
 
 def test_services_that_answer_at_once():
