@@ -23,6 +23,7 @@ class Answers:
     def __init__(self, specs: Sequence[TensorSpec], responses: Responses) -> None:
         self._specs = specs
         self._send = responses.send
+        self.fail = responses.fail
         self.is_cancelled = responses.is_cancelled
         self.finish = responses.finish
         self.wait_until_finished = responses.wait_until_finished

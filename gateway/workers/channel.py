@@ -27,7 +27,7 @@ from gateway.workers.frames import (
     Kind,
     ProtocolViolation,
 )
-from gateway.workers.links import LinkListener, Output, Timings
+from gateway.workers.links import Fault, LinkListener, Output, Timings
 from gateway.workers.plans import Misfit, RunPlan, Signature, Slice, check_sizes, size_of
 from gateway.workers.segments import ForeignSegments
 from gateway.workers.sharing import Shared
@@ -259,6 +259,12 @@ class WorkerLink:
                 failure, text = frames.unpack_error(header, self._view)
                 self._land(header.batch)
                 self._listener.on_error(self, header.batch, failure, text)
+            case Kind.FAULT:
+                failure, text = frames.unpack_error(header, self._view)
+                _, window = self._streaming(header.batch)
+                cost = frames.part_cost(0)
+                self._windows[header.batch] = window - cost
+                self._listener.on_part(self, header.batch, Fault(failure, text), cost, None)
             case Kind.END:
                 frames.check_stream(header)
                 self._check_streams()
@@ -279,8 +285,8 @@ class WorkerLink:
         if not self._spec.decoupled:
             raise ProtocolViolation("several answers of a model that gives one")
 
-    def _take_part(self, batch_id: int, total: int, payload: int) -> None:
-        """Takes one answer of a decoupled model; the batch stays in flight."""
+    def _streaming(self, batch_id: int) -> tuple[RunPlan, int]:
+        """The plan of a batch that may get a part, and what of its window is left."""
         self._check_streams()
         flight = self._flights.get(batch_id)
         if flight is None:
@@ -288,16 +294,21 @@ class WorkerLink:
         window = self._windows.get(batch_id, STREAM_WINDOW_BYTES)
         if window <= 0:
             raise ProtocolViolation("more parts than were granted")
+        return flight[0], window
+
+    def _take_part(self, batch_id: int, total: int, payload: int) -> None:
+        """Takes one answer of a decoupled model; the batch stays in flight."""
+        plan, window = self._streaming(batch_id)
         view = self._view
         raw = view[HEADER_BYTES:payload].tobytes()
-        known = flight[0].accepted.get(raw)
+        known = plan.accepted.get(raw)
         lease: Lease | None = None
         outputs: tuple[Output, ...]
         if known is not None and known[0] == total:
             outputs = tuple([(one.shape, view[one.offset : one.end].tobytes()) for one in known[1]])
         else:
             try:
-                slices = flight[0].accept(raw, total)
+                slices = plan.accept(raw, total)
                 outputs = tuple([self._output(one) for one in slices])
             except Misfit as misfit:
                 self._land(batch_id)

@@ -8,7 +8,7 @@ fixed header of 48 bytes, a *table* that says which tensors come with it, and th
              u32 total     length of the packet        u32 payload  where the inline tensors begin
              u64 a         REPLY, END: ns in the engine SEGMENT: its size   CREDIT: bytes
              u32 b, c      REPLY: ns before and after the engine
-             u32 detail    ERROR: Failure               SEGMENT, FORGET, RELEASE: its number
+             u32 detail    ERROR, FAULT: Failure        SEGMENT, FORGET, RELEASE: its number
              u32 zero
     table    u32 rows, u16 tensors, u16 outputs; a descriptor per tensor: u16 index in the model's
              signature, u8 dtype, u8 rank, u8 place, pad, u32 segment, pad, u64 offset, u64 size,
@@ -72,6 +72,7 @@ class Kind(enum.IntEnum):
     END = 9  # worker to front: nothing more follows
     CREDIT = 10  # front to worker: so many more bytes of PARTs may come
     CANCEL = 11  # front to worker: nobody waits any more; the batch ends as soon as it can
+    FAULT = 12  # worker to front: like an ERROR in place of one PART, and more follows
 
 
 class Failure(enum.IntEnum):
@@ -155,18 +156,18 @@ def pack_control(kind: Kind, generation: int, segment: int, size: int = 0) -> by
     return HEADER.pack(word, 0, HEADER_BYTES, HEADER_BYTES, size, 0, 0, segment, 0)
 
 
-def pack_error(generation: int, batch: int, failure: Failure, text: str) -> bytes:
-    """An ERROR frame; `text` is cut to what fits."""
+def pack_error(generation: int, batch: int, failure: Failure, text: str, kind: Kind = Kind.ERROR) -> bytes:
+    """An ERROR or FAULT frame; `text` is cut to what fits."""
     raw = text.encode(errors="replace")[:MAX_TEXT_BYTES]
-    word = header_word(Kind.ERROR, generation)
+    word = header_word(kind, generation)
     return HEADER.pack(word, batch, HEADER_BYTES + len(raw), HEADER_BYTES, 0, 0, 0, failure, 0) + raw
 
 
 def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
-    """Failure and one line of text of an ERROR frame; raises ProtocolViolation."""
+    """Failure and one line of text of an ERROR or FAULT frame; raises ProtocolViolation."""
     raw = bytes(frame[header.payload : header.total])
     if header.payload != HEADER_BYTES or len(raw) > MAX_TEXT_BYTES:
-        raise ProtocolViolation("an ERROR frame of the wrong size")
+        raise ProtocolViolation(f"an {header.kind.name} frame of the wrong size")
     try:
         failure = Failure(header.detail)
     except ValueError:

@@ -265,6 +265,12 @@ class DataChannel:
             memory.free()
         return frames.part_cost(form.tensor_bytes)
 
+    def send_fault(self, batch: int, error: Exception) -> int:
+        """See streaming.Channel; raises FrontGone."""
+        failure = Failure.BAD_INPUT if isinstance(error, BadInput) else Failure.MODEL_FAILED
+        self._send(frames.pack_error(self._generation, batch, failure, one_line(error), Kind.FAULT))
+        return frames.part_cost(0)
+
     # ---- the rest -------------------------------------------------------------------------------
 
     def _take_other(self, size: int) -> None:

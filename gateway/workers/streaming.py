@@ -42,6 +42,9 @@ class Channel(Protocol):
     def send_part(self, batch: int, results: Sequence[Array], *, is_last: bool) -> int:
         """Sends one answer; what of the window it took."""
 
+    def send_fault(self, batch: int, error: Exception) -> int:
+        """Sends an error in place of one answer; what of the window it took."""
+
 
 class PartStream:
     """Implements contract.Responses. Invariant: `fault` is what the channel raised, and then it is over.
@@ -71,7 +74,12 @@ class PartStream:
 
     def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
         """See contract.Responses."""
-        while not self._try_send(results, is_last=is_last):
+        while not self._try_send(results, None, is_last=is_last):
+            self._wait(-1)
+
+    def fail(self, error: Exception) -> None:
+        """See contract.Responses."""
+        while not self._try_send((), error, is_last=False):
             self._wait(-1)
 
     def is_cancelled(self) -> bool:
@@ -112,7 +120,7 @@ class PartStream:
     def _is_over(self) -> bool:
         return self._is_cancelled or self._is_closed or self.has_ended or self.fault is not None
 
-    def _try_send(self, results: Sequence[Array], *, is_last: bool) -> bool:
+    def _try_send(self, results: Sequence[Array], error: Exception | None, *, is_last: bool) -> bool:
         """False where the front must grant more first; raises as `send`."""
         with self._lock:
             if self._window <= 0 or self._now_ns() >= self._hear_at:
@@ -123,7 +131,10 @@ class PartStream:
                 return False
             self._on_progress()
             try:
-                self._window -= self._channel.send_part(self._batch, results, is_last=is_last)
+                if error is None:
+                    self._window -= self._channel.send_part(self._batch, results, is_last=is_last)
+                else:
+                    self._window -= self._channel.send_fault(self._batch, error)
             except (FrontGone, ProtocolViolation) as fault:
                 self.fault = fault
                 raise StreamEnded from None

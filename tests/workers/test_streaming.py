@@ -51,6 +51,9 @@ class FakeChannel:
         self.sent.append((results, is_last))
         return HALF
 
+    def send_fault(self, batch: int, error: Exception) -> int:
+        return self.send_part(batch, [error], is_last=False)
+
     def close(self) -> None:
         os.close(self.reader)
         os.close(self.writer)
@@ -90,6 +93,16 @@ def test_a_model_waits_for_a_slow_reader(channel: FakeChannel) -> None:
     channel.say((HALF, False))
     thread.join(5)
     assert len(channel.sent) == 3
+
+
+def test_an_error_waits_in_its_place_like_an_answer(channel: FakeChannel) -> None:
+    stream, error = begin(channel), ValueError("x")
+    stream.send([1])
+    stream.fail(error)
+    threading.Timer(0.1, lambda: channel.say((0, True))).start()
+    with pytest.raises(StreamEnded):
+        stream.fail(error)
+    assert channel.sent == [([1], False), ([error], False)]
 
 
 def test_waiting_is_progress(channel: FakeChannel) -> None:

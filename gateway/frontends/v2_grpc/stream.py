@@ -169,16 +169,17 @@ class StreamCall:
             self._end_if_done()
         self._read_or_pause()
 
-    def fail(self, request: Request, error: GatewayError) -> None:
+    def fail(self, request: Request, error: GatewayError, *, is_last: bool) -> None:
         """Answers `request` with an error, or ends the call by it."""
         is_late = error.reason is Reason.DEADLINE_EXCEEDED and self._tools.clock() >= self._deadline
         if self._ends_at_error or is_late:
-            self._open.pop(request, None)
+            if is_last:
+                self._open.pop(request, None)
             self.end(error)
             return
         message = pb.ModelStreamInferResponse(error_message=error.text)
         message.infer_response.id = request.identity
-        self.answer(request, (frame(message.SerializeToString()),), is_last=True)
+        self.answer(request, (frame(message.SerializeToString()),), is_last=is_last)
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -263,10 +264,14 @@ class Request:
             if response.lease is not None:
                 response.lease.release()
 
+    def on_fault(self, error: GatewayError) -> None:
+        """See StreamSink."""
+        self._call.fail(self, error, is_last=False)
+
     def on_end(self, error: GatewayError | None) -> None:
         """See StreamSink."""
         if error is not None:
-            self._call.fail(self, error)
+            self._call.fail(self, error, is_last=True)
             return
         parts: tuple[Buffer, ...] = ()
         if self.wants_empty:

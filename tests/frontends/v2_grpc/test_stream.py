@@ -127,6 +127,29 @@ def test_unless_the_client_wants_a_status():
     assert (call.told, len(call.service.tickets)) == ([], 2)
 
 
+def test_an_error_in_place_of_an_answer_ends_nothing():
+    call = Call()
+    call.ask("r0", "r1")
+    call.answer(1, 4, is_last=True)
+    call.sink(0).on_fault(ModelFailed("oh"))
+    call.answer(0, 5)
+    call.sink(0).on_fault(ModelFailed("again"))
+    call.sink(0).on_end(None)
+    call.receiver.on_end()
+    assert [(one.infer_response.id, one.error_message) for one in call.told] == [
+        *(("r0", "oh"), ("r1", ""), ("r0", ""), ("r0", "again")),
+    ]
+    assert call.status == b"0"
+
+
+def test_but_where_the_client_wants_a_status_it_ends_the_call_and_the_model():
+    call = Call((b"triton_grpc_error", b"true"))
+    call.ask("r0", "r1")
+    call.sink(0).on_fault(ModelFailed("oh"))
+    assert (call.status, call.told) == (b"13", [])
+    assert [one.is_cancelled for one in call.service.tickets] == [True, True]
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 def test_the_end_is_told_by_an_empty_answer_where_that_is_wanted(wanted):
     call = Call()
