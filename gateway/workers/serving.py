@@ -67,7 +67,7 @@ class DataChannel:
         self._generation = generation
         self._executor = executor
         self._now_ns = now_ns
-        self._on_progress = on_progress  # told of each part, and while the front keeps a stream waiting
+        self._on_progress = on_progress  # told while parts go out, and while the front keeps a stream waiting
         self._run_word = frames.header_word(Kind.RUN, generation)
         self._reply_word = frames.header_word(Kind.REPLY, generation)
         self._part_word = frames.header_word(Kind.PART, generation)

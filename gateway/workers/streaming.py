@@ -25,8 +25,8 @@ from gateway.workers.transport import FrontGone
 
 # How often a wait looks at what another thread may have heard.
 _LOOK_MS = 50
-# How often a model that answers without a pause hears what has come: to ask for each answer whether
-# something has would cost as much as to send it.
+# How often a model that answers without a pause hears what has come, and is seen to get on: to ask for
+# each answer whether something has would cost as much as to send it.
 _HEAR_NS = 1_000_000
 
 
@@ -125,11 +125,11 @@ class PartStream:
         with self._lock:
             if self._window <= 0 or self._now_ns() >= self._hear_at:
                 self._hear()
+                self._on_progress()
             if self._is_over:
                 raise StreamEnded
             if self._window <= 0:
                 return False
-            self._on_progress()
             try:
                 if error is None:
                     self._window -= self._channel.send_part(self._batch, results, is_last=is_last)

@@ -308,7 +308,8 @@ def test_parts_and_an_end_come_out(streams: Ends) -> None:
     made, loop, answers = begin(streams, 1, 2, 3)
     assert streams.channel.serve_one()
     loop.run_until(lambda: made.in_flight == 0)
-    assert (first_values(answers), answers.ends.keys(), len(streams.progress)) == ([1, 2, 3], {1}, 3)
+    assert (first_values(answers), answers.ends.keys()) == ([1, 2, 3], {1})
+    assert streams.progress
 
 
 def test_the_last_may_be_a_reply(streams: Ends) -> None:
