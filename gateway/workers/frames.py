@@ -72,7 +72,7 @@ class Kind(enum.IntEnum):
     END = 9  # worker to front: nothing more follows
     CREDIT = 10  # front to worker: so many more bytes of PARTs may come
     CANCEL = 11  # front to worker: nobody waits any more; the batch ends as soon as it can
-    FAULT = 12  # worker to front: like an ERROR in place of one PART, and more follows
+    FAULT = 16  # worker to front: like an ERROR in place of one PART, and more follows
 
 
 class Failure(enum.IntEnum):
@@ -156,10 +156,10 @@ def pack_control(kind: Kind, generation: int, segment: int, size: int = 0) -> by
     return HEADER.pack(word, 0, HEADER_BYTES, HEADER_BYTES, size, 0, 0, segment, 0)
 
 
-def pack_error(generation: int, batch: int, failure: Failure, text: str, kind: Kind = Kind.ERROR) -> bytes:
-    """An ERROR or FAULT frame; `text` is cut to what fits."""
+def pack_error(generation: int, batch: int, failure: Failure, text: str) -> bytes:
+    """An ERROR frame; `text` is cut to what fits."""
     raw = text.encode(errors="replace")[:MAX_TEXT_BYTES]
-    word = header_word(kind, generation)
+    word = header_word(Kind.ERROR, generation)
     return HEADER.pack(word, batch, HEADER_BYTES + len(raw), HEADER_BYTES, 0, 0, 0, failure, 0) + raw
 
 
@@ -167,12 +167,18 @@ def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
     """Failure and one line of text of an ERROR or FAULT frame; raises ProtocolViolation."""
     raw = bytes(frame[header.payload : header.total])
     if header.payload != HEADER_BYTES or len(raw) > MAX_TEXT_BYTES:
-        raise ProtocolViolation(f"an {header.kind.name} frame of the wrong size")
+        raise ProtocolViolation("an ERROR frame of the wrong size")
     try:
         failure = Failure(header.detail)
     except ValueError:
         raise ProtocolViolation(f"unknown failure {header.detail}") from None
     return failure, " ".join(raw.decode(errors="replace").split())
+
+
+def pack_fault(generation: int, batch: int, failure: Failure, text: str) -> bytes:
+    """A FAULT frame: an ERROR frame but for its kind."""
+    frame = pack_error(generation, batch, failure, text)
+    return BATCH.pack(header_word(Kind.FAULT, generation)) + frame[BATCH.size :]
 
 
 def pack_stream(kind: Kind, generation: int, batch: int, amount: int = 0) -> bytes:

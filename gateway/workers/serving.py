@@ -268,7 +268,7 @@ class DataChannel:
     def send_fault(self, batch: int, error: Exception) -> int:
         """See streaming.Channel; raises FrontGone."""
         failure = Failure.BAD_INPUT if isinstance(error, BadInput) else Failure.MODEL_FAILED
-        self._send(frames.pack_error(self._generation, batch, failure, one_line(error), Kind.FAULT))
+        self._send(frames.pack_fault(self._generation, batch, failure, one_line(error)))
         return frames.part_cost(0)
 
     # ---- the rest -------------------------------------------------------------------------------

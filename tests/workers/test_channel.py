@@ -445,7 +445,7 @@ def test_the_last_part_may_be_a_reply_and_an_error_an_end(streamer: Liar) -> Non
 
 
 def fault(batch: int, text: str = "x") -> bytes:
-    return frames.pack_error(GENERATION, batch, Failure.BAD_INPUT, text, Kind.FAULT)
+    return frames.pack_fault(GENERATION, batch, Failure.BAD_INPUT, text)
 
 
 def test_a_fault_stands_in_place_of_a_part(streamer: Liar) -> None:
