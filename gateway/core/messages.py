@@ -94,6 +94,9 @@ class StreamSink(Protocol):
     def on_response(self, response: InferResponse, *, is_last: bool) -> None:
         """One answer; its lease is the sink's to release."""
 
+    def on_fault(self, error: GatewayError) -> None:
+        """An error in place of one answer; more may come, and an end does."""
+
     def on_end(self, error: GatewayError | None) -> None:
         """No more comes, because of `error` or because that was all."""
 

@@ -23,6 +23,7 @@ class Answers:
     def __init__(self, specs: Sequence[TensorSpec], responses: Responses) -> None:
         self._specs = specs
         self._send = responses.send
+        self.fail = responses.fail
         self.is_cancelled = responses.is_cancelled
         self.finish = responses.finish
         self.wait_until_finished = responses.wait_until_finished
@@ -34,7 +35,7 @@ class Answers:
 
 def in_order(answer: object, specs: Sequence[TensorSpec]) -> list[Array]:
     """The arrays of `answer` that are wanted; raises ModelFailed where one is missing."""
-    if not isinstance(answer, Mapping):
+    if answer.__class__ is not dict and not isinstance(answer, Mapping):
         raise ModelFailed(f"infer gave {type(answer).__name__}, not a dict of arrays by name")
     for spec in specs:
         if spec.name not in answer:

@@ -81,6 +81,9 @@ class Responses(Protocol):
         Raises StreamEnded where nobody wants it, and whatever is wrong with `results`.
         """
 
+    def fail(self, error: Exception) -> None:
+        """Sends an error in place of one answer, after which more may come; else as `send`."""
+
     def is_cancelled(self) -> bool:
         """True once nothing that is sent reaches anybody."""
 

@@ -84,6 +84,7 @@ class ReshapingResponses:
     def __init__(self, responses: Responses, moved: Callable[[Sequence[Array]], Sequence[Array]]) -> None:
         self._responses = responses
         self._moved = moved
+        self.fail = responses.fail
         self.is_cancelled = responses.is_cancelled
         self.finish = responses.finish
         self.wait_until_finished = responses.wait_until_finished

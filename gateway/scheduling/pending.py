@@ -161,17 +161,20 @@ class PendingStream(Pending):
         self._batch_id = batch_id
         self._owed = 0
 
-    def part(self, response: InferResponse, cost: int, now: float) -> None:
-        """Gives the caller an answer that is not the last."""
+    def part(self, result: InferResponse | GatewayError, cost: int, now: float) -> None:
+        """Gives the caller an answer that is not the last, or an error in place of one."""
         if not self.is_open:
-            if response.lease is not None:
-                response.lease.release()
+            if isinstance(result, InferResponse) and result.lease is not None:
+                result.lease.release()
             return
         self._count(SUCCESS, now)
         self.parts += 1
         self.deadline = min(self.limit, now + self.patience_s)
         self._owed += cost
-        self.done(response)
+        if isinstance(result, GatewayError):
+            self.sink.on_fault(result)
+        else:
+            self.done(result)
         if self._owed >= _GRANT_BYTES and self.sink.is_writable:
             self._grant()
 

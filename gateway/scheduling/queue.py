@@ -39,8 +39,8 @@ from gateway.scheduling.signature import Signatures
 from gateway.scheduling.slot import QueueStatistics, Slot, freest
 from gateway.scheduling.splitting import split, whole
 from gateway.telemetry.executions import Executions
-from gateway.workers.frames import Failure, part_cost
-from gateway.workers.links import Link, Output, Timings
+from gateway.workers.frames import Failure
+from gateway.workers.links import Fault, Link, Output, Timings
 
 _POISONOUS = "this input has made the model's process die, it is refused for a while"
 
@@ -278,11 +278,13 @@ class ModelQueue:
         if self._waiting or self._again:
             self._pump_soon()
 
-    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
+    def on_part(
+        self, link: Link, batch_id: int, part: tuple[Output, ...] | Fault, cost: int, lease: Lease | None
+    ) -> None:
         """One answer of a decoupled model, checked by the channel; takes over `lease`."""
         only = as_stream(self._slots[link.worker_id].batches[batch_id][0])
-        cost = part_cost(sum(len(data) for _, data in outputs))
-        only.part(whole(self.spec, only, outputs, lease), cost, self._clock())
+        result = error_of(*part) if isinstance(part, Fault) else whole(self.spec, only, part, lease)
+        only.part(result, cost, self._clock())
 
     def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
         """A decoupled model has given all its answers to a request."""

@@ -102,7 +102,10 @@ class Exchange(abc.ABC):
 
     @abc.abstractmethod
     def write(self, data: Buffer) -> None:
-        """Appends to a streamed answer; never blocks: callers stop while not `is_writable`."""
+        """Appends to a streamed answer; never blocks: callers stop while not `is_writable`.
+
+        What is written in one turn of the event loop may go out together at its end.
+        """
 
     @abc.abstractmethod
     def finish(self, trailers: Headers = ()) -> None:

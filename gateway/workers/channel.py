@@ -24,11 +24,10 @@ from gateway.workers.frames import (
     MAX_FRAME_BYTES,
     STREAM_WINDOW_BYTES,
     Failure,
-    Header,
     Kind,
     ProtocolViolation,
 )
-from gateway.workers.links import CallEnd, LinkListener, Output, Timings
+from gateway.workers.links import CallEnd, Fault, LinkListener, Output, Timings
 from gateway.workers.plans import Misfit, RunPlan, Signature, Slice, check_sizes, size_of
 from gateway.workers.segments import ForeignSegments
 from gateway.workers.sharing import Shared
@@ -87,6 +86,7 @@ class WorkerLink:
         self._listener = listener
         self._run_word = BATCH.pack(frames.header_word(Kind.RUN, generation))
         self._reply_word = frames.header_word(Kind.REPLY, generation)
+        self._part_word = frames.header_word(Kind.PART, generation)
         self._plans: dict[tuple[Signature, int], RunPlan] = {}
         self._flights: dict[int, tuple[RunPlan, Shared | None]] = {}
         self._outbox = Outbox(sock, loop, generation)
@@ -187,7 +187,10 @@ class WorkerLink:
         view = self._view
         word, batch_id, total, payload, infer_ns, before_ns, after_ns, _, _ = HEADER.unpack_from(view)
         if word != self._reply_word or total != size or not HEADER_BYTES <= payload <= size:
-            self._take_other(size)
+            if word == self._part_word and total == size and HEADER_BYTES <= payload <= size:
+                self._take_part(batch_id, total, payload)
+            else:
+                self._take_other(size)
             return
         plan = self._land(batch_id)
         known = plan.accepted.get(view[HEADER_BYTES:payload].tobytes())
@@ -257,8 +260,12 @@ class WorkerLink:
                 failure, text = frames.unpack_error(header, self._view)
                 self._land(header.batch)
                 self._listener.on_error(self, header.batch, failure, text)
-            case Kind.PART:
-                self._take_part(header)
+            case Kind.FAULT:
+                failure, text = frames.unpack_error(header, self._view)
+                _, window = self._streaming(header.batch)
+                cost = frames.part_cost(0)
+                self._windows[header.batch] = window - cost
+                self._listener.on_part(self, header.batch, Fault(failure, text), cost, None)
             case Kind.END:
                 frames.check_stream(header)
                 self._check_streams()
@@ -279,29 +286,42 @@ class WorkerLink:
         if not self._spec.decoupled:
             raise ProtocolViolation("several answers of a model that gives one")
 
-    def _take_part(self, header: Header) -> None:
-        """Takes one answer of a decoupled model; the batch stays in flight."""
+    def _streaming(self, batch_id: int) -> tuple[RunPlan, int]:
+        """The plan of a batch that may get a part, and what of its window is left."""
         self._check_streams()
-        batch_id = header.batch
         flight = self._flights.get(batch_id)
         if flight is None:
             raise ProtocolViolation("a part of a batch that is not in flight")
         window = self._windows.get(batch_id, STREAM_WINDOW_BYTES)
         if window <= 0:
             raise ProtocolViolation("more parts than were granted")
-        raw = self._view[HEADER_BYTES : header.payload].tobytes()
-        known = flight[0].accepted.get(raw)
-        try:
-            slices = known[1] if known and known[0] == header.total else flight[0].accept(raw, header.total)
-            outputs = tuple([self._output(one) for one in slices])
-        except Misfit as misfit:
-            self._land(batch_id)
-            self._listener.on_error(self, batch_id, Failure.MODEL_FAILED, str(misfit))
-            self._listener.on_suspect(self, str(misfit))
-            return
-        self._windows[batch_id] = window - frames.part_cost(sum(len(data) for _, data in outputs))
-        lease = self._borrow({one.segment for one in slices if one.segment})
-        self._listener.on_part(self, batch_id, outputs, lease)
+        return flight[0], window
+
+    def _take_part(self, batch_id: int, total: int, payload: int) -> None:
+        """Takes one answer of a decoupled model; the batch stays in flight."""
+        plan, window = self._streaming(batch_id)
+        view = self._view
+        raw = view[HEADER_BYTES:payload].tobytes()
+        known = plan.accepted.get(raw)
+        lease: Lease | None = None
+        outputs: tuple[Output, ...]
+        if known is not None and known[0] == total:
+            outputs = tuple([(one.shape, view[one.offset : one.end].tobytes()) for one in known[1]])
+        else:
+            try:
+                slices = plan.accept(raw, total)
+                outputs = tuple([self._output(one) for one in slices])
+            except Misfit as misfit:
+                self._land(batch_id)
+                self._listener.on_error(self, batch_id, Failure.MODEL_FAILED, str(misfit))
+                self._listener.on_suspect(self, str(misfit))
+                return
+            lease = self._borrow({one.segment for one in slices if one.segment})
+        cost = frames.part_cost(0)
+        for _, data in outputs:
+            cost += len(data)
+        self._windows[batch_id] = window - cost
+        self._listener.on_part(self, batch_id, outputs, cost, lease)
 
     # ---- calls ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ fixed header of 48 bytes, a *table* that says which tensors come with it, and th
              u32 total     length of the packet        u32 payload  where the inline tensors begin
              u64 a         REPLY, END: ns in the engine SEGMENT: its size   CREDIT: bytes
              u32 b, c      REPLY: ns before and after the engine
-             u32 detail    ERROR: Failure               SEGMENT, FORGET, RELEASE: its number
+             u32 detail    ERROR, FAULT: Failure        SEGMENT, FORGET, RELEASE: its number
              u32 zero
     table    u32 rows, u16 tensors, u16 outputs; a descriptor per tensor: u16 index in the model's
              signature, u8 dtype, u8 rank, u8 place, pad, u32 segment, pad, u64 offset, u64 size,
@@ -75,6 +75,7 @@ class Kind(enum.IntEnum):
     CALLS = 12  # front to worker: the next packet carries the worker's end of a channel for calls
     CALL = 13  # on that channel, see call_frames: a model asks for another one's answer
     ANSWER = 14  # its answer, or that there is none
+    FAULT = 16  # worker to front: like an ERROR in place of one PART, and more follows
 
 
 class Failure(enum.IntEnum):
@@ -166,7 +167,7 @@ def pack_error(generation: int, batch: int, failure: Failure, text: str) -> byte
 
 
 def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
-    """Failure and one line of text of an ERROR frame; raises ProtocolViolation."""
+    """Failure and one line of text of an ERROR or FAULT frame; raises ProtocolViolation."""
     raw = bytes(frame[header.payload : header.total])
     if header.payload != HEADER_BYTES or len(raw) > MAX_TEXT_BYTES:
         raise ProtocolViolation("an ERROR frame of the wrong size")
@@ -175,6 +176,12 @@ def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
     except ValueError:
         raise ProtocolViolation(f"unknown failure {header.detail}") from None
     return failure, " ".join(raw.decode(errors="replace").split())
+
+
+def pack_fault(generation: int, batch: int, failure: Failure, text: str) -> bytes:
+    """A FAULT frame: an ERROR frame but for its kind."""
+    frame = pack_error(generation, batch, failure, text)
+    return BATCH.pack(header_word(Kind.FAULT, generation)) + frame[BATCH.size :]
 
 
 def pack_stream(kind: Kind, generation: int, batch: int, amount: int = 0) -> bytes:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
@@ -17,6 +17,13 @@ from gateway.workers.plans import Signature
 Output = tuple[tuple[int, ...], Buffer]
 # Nanoseconds before, in and after the engine, as the worker measured them.
 Timings = tuple[int, int, int]
+
+
+class Fault(NamedTuple):
+    """What stands in place of one answer of a decoupled model; `text` is one line for the caller."""
+
+    failure: Failure
+    text: str
 
 
 class Link(Protocol):
@@ -73,8 +80,13 @@ class LinkListener(Protocol):
         which is the listener's to release.
         """
 
-    def on_part(self, link: Link, batch_id: int, outputs: tuple[Output, ...], lease: Lease | None) -> None:
-        """One of the answers of a decoupled model, like those of `on_reply`; the batch goes on."""
+    def on_part(
+        self, link: Link, batch_id: int, part: tuple[Output, ...] | Fault, cost: int, lease: Lease | None
+    ) -> None:
+        """One of the answers of a decoupled model, like those of `on_reply`; the batch goes on.
+
+        `cost` is what it has taken of what was granted.
+        """
 
     def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
         """A decoupled model has given all its answers to a batch."""

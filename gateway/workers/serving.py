@@ -70,7 +70,7 @@ class DataChannel:
         self._generation = generation
         self._executor = executor
         self._now_ns = now_ns
-        self._on_progress = on_progress  # told of each part, and while the front keeps a stream waiting
+        self._on_progress = on_progress  # told while parts go out, and while the front keeps a stream waiting
         self._run_word = frames.header_word(Kind.RUN, generation)
         self._reply_word = frames.header_word(Kind.REPLY, generation)
         self._part_word = frames.header_word(Kind.PART, generation)
@@ -226,7 +226,7 @@ class DataChannel:
     def _stream(self, batch: int, plan: ServePlan, model: StreamingModel) -> None:
         inputs = self._executor.inputs(plan, self._theirs)
         begun = self._now_ns()
-        stream = PartStream(self, batch, self._on_progress)
+        stream = PartStream(self, batch, self._on_progress, self._now_ns)
         self._streamed = plan
         try:
             with suppress(StreamEnded):
@@ -263,22 +263,24 @@ class DataChannel:
         """See streaming.Channel; raises ModelMisbehaved, NoRoom, FrontGone."""
         plan = self._streamed
         assert plan is not None, "a stream sends nothing once it is closed"
+        word = self._reply_word if is_last else self._part_word
+        form = self._known_form(plan, results)
+        if form is not None:
+            self._send(_packed(word, batch, form, [result.tobytes() for result in results]))
+            return frames.part_cost(form.tensor_bytes)
         memory = LargeOutputs(self._executor.arena)
         try:
-            form = self._known_form(plan, results)
-            if form is None:
-                form, inline = self._new_form(plan, results, memory)
-            else:
-                inline = [result.tobytes() for result in results]
-            word = self._reply_word if is_last else self._part_word
-            payload = HEADER_BYTES + len(form.table)
-            pieces = [HEADER.pack(word, batch, form.total, payload, 0, 0, 0, 0, 0), form.table]
-            for data, pad in zip(inline, form.pads, strict=True):
-                pieces += (data, pad)
-            self._send(b"".join(pieces))
+            form, inline = self._new_form(plan, results, memory)
+            self._send(_packed(word, batch, form, inline))
         finally:
             memory.free()
         return frames.part_cost(form.tensor_bytes)
+
+    def send_fault(self, batch: int, error: Exception) -> int:
+        """See streaming.Channel; raises FrontGone."""
+        failure = Failure.BAD_INPUT if isinstance(error, BadInput) else Failure.MODEL_FAILED
+        self._send(frames.pack_fault(self._generation, batch, failure, one_line(error)))
+        return frames.part_cost(0)
 
     # ---- the rest -------------------------------------------------------------------------------
 
@@ -348,3 +350,13 @@ class DataChannel:
         poll = select.poll()
         poll.register(self._sock, select.POLLOUT)
         poll.poll(_SEND_TIMEOUT_MS)
+
+
+def _packed(word: int, batch: int, form: ReplyForm, inline: Sequence[bytes]) -> bytes:
+    """The frame of an answer of `form`, of which no times are told."""
+    pieces = [HEADER.pack(word, batch, form.total, HEADER_BYTES + len(form.table), 0, 0, 0, 0, 0), form.table]
+    for data, pad in zip(inline, form.pads, strict=True):
+        pieces.append(data)
+        if pad:
+            pieces.append(pad)
+    return b"".join(pieces)

@@ -8,7 +8,7 @@ a lock, and waits itself while the front has granted nothing: a slow reader stop
 that is. The serving thread takes no other batch meanwhile: one stream at a time in each instance.
 
 Of the channel only what concerns the stream may come meanwhile (CREDIT, CANCEL, and the end of
-borrowed memory); it is looked for before each answer and during each wait.
+borrowed memory); it is looked for before an answer, at most once a millisecond, and during each wait.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from gateway.workers.transport import FrontGone
 
 # How often a wait looks at what another thread may have heard.
 _LOOK_MS = 50
+# How often a model that answers without a pause hears what has come, and is seen to get on: to ask for
+# each answer whether something has would cost as much as to send it.
+_HEAR_NS = 1_000_000
 
 
 class Channel(Protocol):
@@ -39,6 +42,9 @@ class Channel(Protocol):
     def send_part(self, batch: int, results: Sequence[Array], *, is_last: bool) -> int:
         """Sends one answer; what of the window it took."""
 
+    def send_fault(self, batch: int, error: Exception) -> int:
+        """Sends an error in place of one answer; what of the window it took."""
+
 
 class PartStream:
     """Implements contract.Responses. Invariant: `fault` is what the channel raised, and then it is over.
@@ -47,10 +53,14 @@ class PartStream:
     closed: then nothing is sent any more, whichever thread may still be at it.
     """
 
-    def __init__(self, channel: Channel, batch: int, on_progress: Callable[[], None]) -> None:
+    def __init__(
+        self, channel: Channel, batch: int, on_progress: Callable[[], None], now_ns: Callable[[], int]
+    ) -> None:
         self._channel = channel
         self._batch = batch
         self._on_progress = on_progress
+        self._now_ns = now_ns
+        self._hear_at = 0
         # Of a kind that its holder may take again: a collection amid `send` may drop what calls `finish`.
         self._lock = threading.RLock()
         self._window = STREAM_WINDOW_BYTES
@@ -64,7 +74,12 @@ class PartStream:
 
     def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
         """See contract.Responses."""
-        while not self._try_send(results, is_last=is_last):
+        while not self._try_send(results, None, is_last=is_last):
+            self._wait(-1)
+
+    def fail(self, error: Exception) -> None:
+        """See contract.Responses."""
+        while not self._try_send((), error, is_last=False):
             self._wait(-1)
 
     def is_cancelled(self) -> bool:
@@ -105,17 +120,21 @@ class PartStream:
     def _is_over(self) -> bool:
         return self._is_cancelled or self._is_closed or self.has_ended or self.fault is not None
 
-    def _try_send(self, results: Sequence[Array], *, is_last: bool) -> bool:
+    def _try_send(self, results: Sequence[Array], error: Exception | None, *, is_last: bool) -> bool:
         """False where the front must grant more first; raises as `send`."""
         with self._lock:
-            self._hear()
+            if self._window <= 0 or self._now_ns() >= self._hear_at:
+                self._hear()
+                self._on_progress()
             if self._is_over:
                 raise StreamEnded
             if self._window <= 0:
                 return False
-            self._on_progress()
             try:
-                self._window -= self._channel.send_part(self._batch, results, is_last=is_last)
+                if error is None:
+                    self._window -= self._channel.send_part(self._batch, results, is_last=is_last)
+                else:
+                    self._window -= self._channel.send_fault(self._batch, error)
             except (FrontGone, ProtocolViolation) as fault:
                 self.fault = fault
                 raise StreamEnded from None
@@ -131,6 +150,7 @@ class PartStream:
         except (FrontGone, ProtocolViolation) as fault:
             self.fault = fault
             return
+        self._hear_at = self._now_ns() + _HEAR_NS
         self._window += granted
         self._is_cancelled = self._is_cancelled or was_cancelled
 

@@ -44,6 +44,10 @@ class Unread:
         check_outputs(self._plan, results)
         encode_outputs(results)
 
+    def fail(self, error: Exception) -> None:
+        """See contract.Responses. The sample has failed, whatever else it is answered."""
+        self._error = self._error or error
+
     def is_cancelled(self) -> bool:
         """See contract.Responses."""
         return False

@@ -81,7 +81,7 @@ class Answers:
         self.timings[batch_id] = timings_ns
         self.leases[batch_id] = lease
 
-    def on_part(self, link: Any, batch_id: int, outputs: Any, lease: Lease | None) -> None:
+    def on_part(self, link: Any, batch_id: int, outputs: Any, cost: int, lease: Lease | None) -> None:
         self.parts.setdefault(batch_id, []).append(outputs)
         self.leases[batch_id] = lease
 

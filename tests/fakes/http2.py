@@ -133,7 +133,8 @@ class Http2:
     # ---- what it hears ----
 
     def frames(self) -> list[Frame]:
-        """The frames since the last call; also files them into `answers`."""
+        """The frames since the last call, the loop's turn ended; also files them into `answers`."""
+        self.loop.turn()
         self._unparsed += self.transport.taken()
         found = []
         while len(self._unparsed) >= 9:

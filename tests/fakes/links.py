@@ -10,7 +10,7 @@ import numpy as np
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
 from gateway.scheduling.queue import ModelQueue
-from gateway.workers.frames import Failure
+from gateway.workers.frames import Failure, part_cost
 from gateway.workers.plans import Signature
 
 
@@ -56,7 +56,7 @@ class FakeLink:
         batch = self.sent[0]
         data = np.full(2, value, "<f4").tobytes()
         shape = (1, 2) if self.queue.spec.max_batch_size else (2,)
-        self.queue.on_part(self, batch.batch_id, ((shape, data),), lease)
+        self.queue.on_part(self, batch.batch_id, ((shape, data),), part_cost(len(data)), lease)
 
     def end(self) -> None:
         """The oldest batch has all its answers."""

@@ -239,6 +239,10 @@ REPEAT = """
                 time.sleep(delay / 1000)
                 if sender.is_cancelled():
                     break
+                if value < 0:
+                    error = pb_utils.TritonError(f"{value} is negative", pb_utils.TritonError.INVALID_ARG)
+                    sender.send(pb_utils.InferenceResponse(error=error))
+                    continue
                 sender.send(pb_utils.InferenceResponse([
                     pb_utils.Tensor("OUT", np.array([value], np.int32)),
                     pb_utils.Tensor("IDX", np.array([index], np.uint32)),

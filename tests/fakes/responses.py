@@ -14,6 +14,7 @@ class KeptResponses:
 
     def __init__(self, limit: int = 1 << 30) -> None:
         self.sent: list[tuple[Sequence[Any], bool]] = []
+        self.faults: list[Exception] = []
         self.limit = limit
         self.error: Exception | None = None
         self.finished = threading.Event()
@@ -22,6 +23,11 @@ class KeptResponses:
         if self.is_cancelled():
             raise StreamEnded
         self.sent.append((results, is_last))
+
+    def fail(self, error: Exception) -> None:
+        if self.is_cancelled():
+            raise StreamEnded
+        self.faults.append(error)
 
     def is_cancelled(self) -> bool:
         return len(self.sent) >= self.limit

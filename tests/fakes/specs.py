@@ -44,6 +44,7 @@ class KeptStream:
 
     def __init__(self) -> None:
         self.responses: list[InferResponse] = []
+        self.faults: list[GatewayError] = []
         self.ends: list[GatewayError | None] = []
         self.is_writable = True
 
@@ -52,6 +53,10 @@ class KeptStream:
         self.responses.append(response)
         if is_last:
             self.ends.append(None)
+
+    def on_fault(self, error: GatewayError) -> None:
+        assert not self.ends, "told something after the end"
+        self.faults.append(error)
 
     def on_end(self, error: GatewayError | None) -> None:
         assert not self.ends, "ended twice"

@@ -10,13 +10,13 @@ import numpy as np
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, ModelFailed, OutputMemory, Responses, StreamEnded
+from gateway.runtimes.contract import Array, BadInput, ModelFailed, OutputMemory, Responses, StreamEnded
 
 
 class StreamingLab:
     """Implements contract.LoadedModel and StreamingModel: X, FP32 [-1], to Y, FP32 [-1], in batches of 1."""
 
-    RAISE, LIE, LAST, LARGE, FINISH_WITH_ERROR = -1.0, -2.0, -3.0, -4.0, -5.0
+    RAISE, LIE, LAST, LARGE, FINISH_WITH_ERROR, BLAME, FAIL = -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0
 
     def __init__(self) -> None:
         x, y = TensorSpec("X", DType.FP32, (-1,)), TensorSpec("Y", DType.FP32, (-1,))
@@ -49,6 +49,10 @@ class StreamingLab:
                 responses.send([answer], is_last=True)
             case self.LARGE:
                 responses.send([np.ones((1, 1 << 20), np.float32)])
+            case self.BLAME:
+                responses.fail(BadInput("not that"))
+            case self.FAIL:
+                responses.fail(ModelFailed("not now"))
             case self.FINISH_WITH_ERROR:
                 error = ModelFailed("said by another thread")
                 threading.Thread(target=responses.finish, args=(error,)).start()

@@ -145,7 +145,7 @@ def final(message: pb.ModelStreamInferResponse) -> bool:
 def ended(repository: Path) -> str:
     """How the counter's last stream ended, once it has."""
     file = repository / "counter" / "1" / "ended"
-    until_blocking(file.exists)
+    until_blocking(lambda: file.exists() and file.read_text() != "")
     text = file.read_text()
     file.unlink()
     return text
@@ -243,6 +243,20 @@ def test_repeat_int32_as_triton_s_own_client_asks_it(client: Client) -> None:
     assert [first(one) for one in told] == values
     indices = [np.frombuffer(one.infer_response.raw_output_contents[1], "<u4")[0] for one in told]
     assert indices == list(range(10))
+
+
+def test_an_error_by_a_response_sender_is_one_of_the_answers(running: Gateway, client: Client) -> None:
+    inputs = {"IN": [1, -2, 3], "DELAY": [0, 0, 0], "WAIT": [0]}
+    arrays = {name: np.array(some, "<i4" if name == "IN" else "<u4") for name, some in inputs.items()}
+    told = client.ask(request("repeat_int32", "a", empty=True, **arrays))
+    assert [(one.infer_response.id, one.error_message) for one in told] == [
+        *(("a", ""), ("a", "-2 is negative"), ("a", ""), ("a", "")),
+    ]
+    assert ([first(told[0]), first(told[2])], final(told[3])) == ([1, 3], True)
+    status, body = generate(running, "repeat_int32", inputs)
+    assert (status, [one.get("OUT", one.get("error")) for one in events(body)]) == (
+        *(200, [1, "-2 is negative", 3]),
+    )
 
 
 def test_single_answers_keep_their_order(client: Client) -> None:

@@ -119,6 +119,18 @@ def test_parts_and_an_end() -> None:
     assert (stream.sink.ends, stream.records, stream.link.stopped) == ([None], [None], [])
 
 
+def test_an_error_in_place_of_an_answer_ends_nothing() -> None:
+    stream = Stream()
+    stream.pending.part(ModelFailed("x"), STREAM_WINDOW_BYTES // 4, 100.0)
+    stream.pending.part(RESPONSE, 1, 100.0)
+    assert ([str(one) for one in stream.sink.faults], len(stream.sink.responses)) == (["x"], 1)
+    assert (stream.sink.ends, stream.link.stopped, stream.pending.parts) == ([], [], 2)
+    assert stream.link.granted == [(9, STREAM_WINDOW_BYTES // 4)]
+    stream.pending.cancel()
+    stream.pending.part(ModelFailed("x"), 1, 100.0)
+    assert len(stream.sink.faults) == 1
+
+
 def test_an_answer_is_the_last() -> None:
     stream = Stream()
     stream.pending.part(RESPONSE, 1, 100.0)

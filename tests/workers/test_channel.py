@@ -445,6 +445,24 @@ def test_the_last_part_may_be_a_reply_and_an_error_an_end(streamer: Liar) -> Non
     assert (list(answers.replies), list(answers.errors), streamer.link.in_flight) == ([1], [2], 0)
 
 
+def fault(batch: int, text: str = "x") -> bytes:
+    return frames.pack_fault(GENERATION, batch, Failure.BAD_INPUT, text)
+
+
+def test_a_fault_stands_in_place_of_a_part(streamer: Liar) -> None:
+    run(streamer, 1)
+    for frame in (part(1), fault(1), part(1)):
+        streamer.send(frame)
+    outputs = (((2, 2), Y[3]),)
+    assert streamer.turn().parts[1] == [outputs, (Failure.BAD_INPUT, "x"), outputs]
+    assert streamer.link.in_flight == 1
+    while not streamer.answers.lost:
+        assert len(streamer.answers.parts[1]) <= frames.STREAM_WINDOW_BYTES // frames.part_cost(0)
+        streamer.send(fault(1))
+        streamer.turn()
+    assert streamer.answers.lost == [("the worker broke the protocol: more parts than were granted", (1,))]
+
+
 def test_grants_and_stops_go_out_while_the_stream_lasts(streamer: Liar) -> None:
     run(streamer, 1)
     streamer.take()
@@ -500,6 +518,8 @@ def test_parts_in_shared_memory_are_lent_one_by_one(streamer: Liar) -> None:
     "frame",
     [
         part(2),
+        fault(2),
+        fault(1, "y" * 600)[:-1],
         end(2),
         end(1)[:-1] + b"\1",
         part(1)[:-16],
@@ -515,7 +535,7 @@ def test_a_frame_against_the_protocol_of_streams_costs_the_link(streamer: Liar, 
     assert batches == (1,)
 
 
-@pytest.mark.parametrize("frame", [part(1), end(1)])
+@pytest.mark.parametrize("frame", [part(1), fault(1), end(1)])
 def test_a_model_that_answers_once_has_no_streams(liar: Liar, frame: bytes) -> None:
     run(liar, 1)
     liar.send(frame)

@@ -133,6 +133,8 @@ def test_headers_say_what_was_packed() -> None:
 def test_an_error_is_one_line_that_fits(text: str, failure: Failure) -> None:
     raw = frames.pack_error(7, 5, failure, text)
     found = frames.unpack_header(raw, len(raw), 7)
+    fault = frames.pack_fault(7, 5, failure, text)
+    assert frames.unpack_header(fault, len(fault), 7) == found._replace(kind=Kind.FAULT)
     assert frames.unpack_error(found, memoryview(raw))[0] is failure
     assert "\n" not in frames.unpack_error(found, memoryview(raw))[1]
     assert len(raw) <= HEADER_BYTES + frames.MAX_TEXT_BYTES

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from gateway.core.clock import monotonic_ns
 from gateway.runtimes.contract import Responses, StreamEnded
 from gateway.workers.execution import ModelMisbehaved
 from gateway.workers.frames import STREAM_WINDOW_BYTES, ProtocolViolation
@@ -50,6 +51,9 @@ class FakeChannel:
         self.sent.append((results, is_last))
         return HALF
 
+    def send_fault(self, batch: int, error: Exception) -> int:
+        return self.send_part(batch, [error], is_last=False)
+
     def close(self) -> None:
         os.close(self.reader)
         os.close(self.writer)
@@ -62,9 +66,9 @@ def channel() -> Iterator[FakeChannel]:
     made.close()
 
 
-def begin(channel: FakeChannel) -> PartStream:
+def begin(channel: FakeChannel, clock: Callable[[], int] = monotonic_ns) -> PartStream:
     seen: Channel = channel
-    stream = PartStream(seen, 4, lambda: None)
+    stream = PartStream(seen, 4, lambda: None, clock)
     return stream
 
 
@@ -91,9 +95,19 @@ def test_a_model_waits_for_a_slow_reader(channel: FakeChannel) -> None:
     assert len(channel.sent) == 3
 
 
+def test_an_error_waits_in_its_place_like_an_answer(channel: FakeChannel) -> None:
+    stream, error = begin(channel), ValueError("x")
+    stream.send([1])
+    stream.fail(error)
+    threading.Timer(0.1, lambda: channel.say((0, True))).start()
+    with pytest.raises(StreamEnded):
+        stream.fail(error)
+    assert channel.sent == [([1], False), ([error], False)]
+
+
 def test_waiting_is_progress(channel: FakeChannel) -> None:
     touched: list[int] = []
-    stream = PartStream(channel, 4, lambda: touched.append(1))
+    stream = PartStream(channel, 4, lambda: touched.append(1), monotonic_ns)
     stream.send([1])
     stream.send([2])
     before = len(touched)
@@ -110,6 +124,20 @@ def test_cancelled_is_cancelled(channel: FakeChannel) -> None:
     with pytest.raises(StreamEnded):
         stream.send([1])
     assert channel.sent == []
+
+
+def test_who_answers_without_a_pause_listens_once_a_millisecond(channel: FakeChannel) -> None:
+    now = [1]
+    stream = begin(channel, lambda: now[0])
+    channel.say((STREAM_WINDOW_BYTES, False))
+    stream.send([1])
+    channel.say((0, True))
+    now[0] += 999_999
+    stream.send([2])
+    now[0] += 1
+    with pytest.raises(StreamEnded):
+        stream.send([3])
+    assert [results for results, _ in channel.sent] == [[1], [2]]
 
 
 @pytest.mark.parametrize("fault", [FrontGone("closed"), ProtocolViolation("junk")])

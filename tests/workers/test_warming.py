@@ -190,6 +190,7 @@ def test_nobody_reads_what_a_warm_up_answers() -> None:
     assert not unread.is_cancelled()
     with pytest.raises(ModelMisbehaved):
         unread.send([np.ones((1, 1), np.float64)])
-    unread.finish(ValueError("x"))
+    unread.fail(ValueError("x"))
+    unread.finish(ValueError("y"))
     with pytest.raises(ValueError, match="x"):
         unread.wait_until_finished()

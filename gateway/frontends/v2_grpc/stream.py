@@ -5,9 +5,6 @@ nothing, is answered in its place in the order of the requests; one that is answ
 order with its first response, for nobody could tell how long those behind it would wait. What waits for
 its turn is held as the bytes to be sent. The call is read no further while the client does not read,
 or while as many requests as may be are under way: so its memory is bounded from both sides.
-
-A message is put together here, out of the bytes of a ModelInferResponse: an answer of few elements costs
-a few microseconds, of which protobuf alone would take as many again.
 """
 
 from __future__ import annotations
@@ -21,18 +18,17 @@ from gateway.core.errors import GatewayError, InvalidInput, Overloaded, Reason
 from gateway.core.messages import InferResponse, StreamTicket
 from gateway.core.tensor import Buffer
 from gateway.frontends.faults import as_gateway_error
-from gateway.frontends.v2_grpc.codec import decode, encode
+from gateway.frontends.v2_grpc.codec import decode
 from gateway.frontends.v2_grpc.endpoints import Tools
 from gateway.frontends.v2_grpc.errors import HEADERS, OK, error_trailers
-from gateway.frontends.v2_grpc.framing import PREFIX, PREFIX_BYTES, FrameReader, frame, parse_timeout
+from gateway.frontends.v2_grpc.framing import FrameReader, frame, parse_timeout
+from gateway.frontends.v2_grpc.streamed import Repeated, streamed
 from gateway.generated import open_inference_pb2 as pb
 from gateway.wire.exchange import Exchange, Headers
 
 # Of one call under way; more wait unread.
 MAX_OPEN = 256
 _WANTS_EMPTY = "triton_enable_empty_final_response"
-_FINAL = "triton_final_response"
-_INFER_RESPONSE = b"\x12"  # field 2 of ModelStreamInferResponse, length-delimited
 
 
 class Streams:
@@ -141,6 +137,15 @@ class StreamCall:
 
     # ---- answers out ----------------------------------------------------------------------------
 
+    def pass_on(self, parts: tuple[Buffer, ...]) -> None:
+        """Sends a message of a request that has no turn any more, and has not ended."""
+        if self._is_over:
+            return
+        for part in parts:
+            self.exchange.write(part)
+        if self._is_reading and not self.exchange.is_writable:
+            self._read_or_pause()
+
     def answer(self, request: Request, parts: tuple[Buffer, ...], *, is_last: bool) -> None:
         """Sends a message of `request`, or keeps it until it is its turn."""
         if self._is_over:
@@ -164,16 +169,17 @@ class StreamCall:
             self._end_if_done()
         self._read_or_pause()
 
-    def fail(self, request: Request, error: GatewayError) -> None:
+    def fail(self, request: Request, error: GatewayError, *, is_last: bool) -> None:
         """Answers `request` with an error, or ends the call by it."""
         is_late = error.reason is Reason.DEADLINE_EXCEEDED and self._tools.clock() >= self._deadline
         if self._ends_at_error or is_late:
-            self._open.pop(request, None)
+            if is_last:
+                self._open.pop(request, None)
             self.end(error)
             return
         message = pb.ModelStreamInferResponse(error_message=error.text)
         message.infer_response.id = request.identity
-        self.answer(request, (frame(message.SerializeToString()),), is_last=True)
+        self.answer(request, (frame(message.SerializeToString()),), is_last=is_last)
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -217,6 +223,7 @@ class Request:
 
     __slots__ = (
         "_call",
+        "_repeated",
         "has_turn",
         "held",
         "identity",
@@ -228,6 +235,7 @@ class Request:
 
     def __init__(self, call: StreamCall) -> None:
         self._call = call
+        self._repeated = Repeated()
         self.identity = ""
         self.model = ""
         self.wants_empty = False
@@ -244,38 +252,32 @@ class Request:
     def on_response(self, response: InferResponse, *, is_last: bool) -> None:
         """See StreamSink."""
         try:
-            parts = streamed(response, is_last=is_last)
-            self._call.answer(self, parts, is_last=is_last)
+            if is_last:
+                self._call.answer(self, streamed(response, is_last=True), is_last=True)
+            elif self.has_turn:
+                self._call.answer(self, self._repeated.message(response), is_last=False)
+            else:
+                self._call.pass_on(self._repeated.message(response))
         except Exception as error:  # ruff: ignore[blind-except] - whoever waits hears of it
             self._call.end(as_gateway_error(error))
         finally:  # the exchange has copied what it could not send
             if response.lease is not None:
                 response.lease.release()
 
+    def on_fault(self, error: GatewayError) -> None:
+        """See StreamSink."""
+        self._call.fail(self, error, is_last=False)
+
     def on_end(self, error: GatewayError | None) -> None:
         """See StreamSink."""
         if error is not None:
-            self._call.fail(self, error)
+            self._call.fail(self, error, is_last=True)
             return
         parts: tuple[Buffer, ...] = ()
         if self.wants_empty:
             version = 0 if self.ticket is None else self.ticket.version
             parts = streamed(InferResponse(self.model, version, (), self.identity), is_last=True)
         self._call.answer(self, parts, is_last=True)
-
-
-def streamed(response: InferResponse, *, is_last: bool) -> tuple[Buffer, ...]:
-    """A ModelStreamInferResponse of `response` with its length prefix."""
-    encoded = encode(response)
-    parts = encoded if isinstance(encoded, tuple) else (encoded,)
-    tail = _LAST if is_last else _NOT_LAST
-    size = sum(map(len, parts)) - PREFIX_BYTES + len(tail)
-    head = _INFER_RESPONSE + _varint(size)
-    prefix = PREFIX.pack(0, len(head) + size)
-    first = parts[0][PREFIX_BYTES:]
-    if len(parts) == 1:
-        return (b"".join((prefix, head, first, tail)),)
-    return (b"".join((prefix, head, first)), *parts[1:], tail)
 
 
 def _wants_empty(message: bytes) -> bool:
@@ -291,22 +293,3 @@ def _wants_empty(message: bytes) -> bool:
     if parameters[_WANTS_EMPTY].WhichOneof("parameter_choice") != "bool_param":
         raise InvalidInput(f"parameter '{_WANTS_EMPTY}' must be true or false")
     return parameters[_WANTS_EMPTY].bool_param
-
-
-def _final_field(*, is_last: bool) -> bytes:
-    message = pb.ModelInferResponse()
-    message.parameters[_FINAL].bool_param = is_last
-    return message.SerializeToString()
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-# Fields of a message may stand in any order: these are put behind the others.
-_LAST = _final_field(is_last=True)
-_NOT_LAST = _final_field(is_last=False)

@@ -8,7 +8,9 @@ single one without an array around it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf, prod
+from typing import Final
 
 import orjson
 
@@ -26,6 +28,7 @@ from gateway.frontends.v2_rest.post import Document, read_object
 from gateway.wire.exchange import Headers
 
 _JSON: Headers = (JSON,)
+_OWN_KEYS: Final = frozenset({"id", "model_name", "model_version"})
 
 
 def decode_generate(
@@ -96,6 +99,36 @@ def _parameters(document: Document) -> Document:
 
 
 def _object(response: InferResponse) -> bytes:
+    outputs = response.outputs
+    names = _names(response.model, response.version, tuple([output.name for output in outputs]))
+    if names is None or response.parameters:
+        return _any_object(response)
+    pieces = [b'{"id":%b,' % orjson.dumps(response.id) if response.id else b"{", names[0]]
+    for name, output in zip(names[1:], outputs, strict=True):
+        pieces += (name, _value(output))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+@lru_cache(1024)
+def _names(model: str, version: int, outputs: tuple[str, ...]) -> tuple[bytes, ...] | None:
+    """What is the same in every answer of one model: what stands first, and before each output's value.
+
+    None where a key would be there twice.
+    """
+    if len({*_OWN_KEYS, *outputs}) < len(_OWN_KEYS) + len(outputs):
+        return None
+    first = b'"model_name":%b,"model_version":"%d"' % (orjson.dumps(model), version)
+    return (first, *(b",%b:" % orjson.dumps(name) for name in outputs))
+
+
+def _value(output: Tensor) -> bytes:
+    text = dump_elements(output)
+    return text[1:-1] if prod(output.shape) == 1 else text
+
+
+def _any_object(response: InferResponse) -> bytes:
+    """With parameters, or where one of several equal keys must win."""
     fields: dict[str, bytes] = {}
     if response.id:
         fields["id"] = orjson.dumps(response.id)
@@ -104,6 +137,5 @@ def _object(response: InferResponse) -> bytes:
     for key, value in response.parameters.items():
         fields[key] = orjson.dumps(value)
     for output in response.outputs:
-        text = dump_elements(output)
-        fields[output.name] = text[1:-1] if prod(output.shape) == 1 else text
+        fields[output.name] = _value(output)
     return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(key), text) for key, text in fields.items()])

@@ -1,7 +1,7 @@
 """How generate and generate_stream answer: one object, or an event for each answer as it comes.
 
 The status of a stream is that of its first answer: what fails before it is a plain error, what fails
-after it is an event with `error` under 200.
+after it is an event with `error`. An error that is itself an answer is an event wherever it stands.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.messages import InferRequest, InferResponse, StreamTicket
 from gateway.frontends.faults import as_gateway_error
-from gateway.frontends.v2_rest.errors import answer_error, error_body
+from gateway.frontends.v2_rest.errors import STATUS, answer_error, error_body
 from gateway.frontends.v2_rest.generate import encode_event, encode_generate
 from gateway.pipeline.service import InferenceService
 from gateway.wire.exchange import Exchange, Headers
@@ -69,6 +69,10 @@ class Events:
         if is_last:
             self._exchange.finish()
 
+    def on_fault(self, error: GatewayError) -> None:
+        """See StreamSink."""
+        self._write(_error_event(error), STATUS[error.reason])
+
     def on_end(self, error: GatewayError | None) -> None:
         """See StreamSink."""
         if error is not None and not self._has_started:
@@ -77,10 +81,10 @@ class Events:
         self._write(b"" if error is None else _error_event(error))
         self._exchange.finish()
 
-    def _write(self, event: bytes) -> None:
+    def _write(self, event: bytes, status: int = 200) -> None:
         if not self._has_started:
             self._has_started = True
-            self._exchange.start(200, _EVENTS)
+            self._exchange.start(status, _EVENTS)
         if event:
             self._exchange.write(event)
 
@@ -113,6 +117,12 @@ class One:
                 response.lease.release()
         if is_last:
             self.on_end(None)
+
+    def on_fault(self, error: GatewayError) -> None:
+        """See StreamSink. Whatever else comes, it is not exactly one answer."""
+        answer_error(self._exchange, error)
+        if self.ticket is not None:
+            self.ticket.cancel()
 
     def on_end(self, error: GatewayError | None) -> None:
         """See StreamSink."""

@@ -15,8 +15,8 @@ class ResponseSender:
     """Answers one request, from any thread, during `execute` and after it.
 
     What nobody waits for any more is dropped in silence, as files expect; `is_cancelled` tells. An
-    error ends the answers to its request. A sender that is dropped unfinished ends them too: nobody
-    could ever do it.
+    error is an answer like any other: what ends them is the final flag. A sender that is dropped
+    unfinished ends them too: nobody could ever do it.
     """
 
     def __init__(self, answers: Answers) -> None:
@@ -54,14 +54,16 @@ class ResponseSender:
 
     def _answer(self, response: InferenceResponse, *, is_last: bool) -> None:
         error = response.error()
-        if error is not None:
-            self._answers.finish(
-                (BadInput if error.code() == TritonError.INVALID_ARG else ModelFailed)(error.message())
-            )
-            return
         try:
-            tensors = {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-            self._answers.send(tensors, is_last=is_last)
+            if error is None:
+                tensors = {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+                self._answers.send(tensors, is_last=is_last)
+                return
+            kind = BadInput if error.code() == TritonError.INVALID_ARG else ModelFailed
+            if is_last:
+                self._answers.finish(kind(error.message()))
+            else:
+                self._answers.fail(kind(error.message()))
         except StreamEnded:
             return
 

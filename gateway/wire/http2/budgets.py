@@ -11,8 +11,8 @@ from gateway.wire.settings import WireSettings
 QUICK_RESET_S = 0.010
 _SLOW_RESET_COST = 0.125
 # PING, WINDOW_UPDATE, PRIORITY and late RST_STREAM come with real work: grpcio sends two window
-# updates a call, grpc-go a ping a round trip. So many are free for each stream opened and each DATA
-# frame that had to be queued; what is beyond is paid from the control bucket.
+# updates a call, grpc-go a ping a round trip. So many are free for each stream opened and each message
+# or DATA frame that had to be queued; what is beyond is paid from the control bucket.
 _FREE_PER_WORK = 4
 _FREE_AT_FIRST = 64
 

@@ -103,7 +103,7 @@ class Control:
         self._attend()
 
     def _attend(self) -> None:
-        self._budgets.pay_attendance(self._sender.now, self.work + self._sender.data_frames)
+        self._budgets.pay_attendance(self._sender.now, self.work + self._sender.pieces_sent)
 
     def _push_promise(self, flags: int, stream_id: int, payload: bytes, is_idle: bool) -> None:
         raise protocol_error("PUSH_PROMISE from a client")

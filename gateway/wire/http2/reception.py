@@ -183,7 +183,7 @@ class Reception:
             if stream_id or sender.is_waiting or not 0 < increment <= MAX_WINDOW - sender.window:
                 return False
             sender.window += increment
-        self._budgets.pay_attendance(sender.now, self._control.work + sender.data_frames)
+        self._budgets.pay_attendance(sender.now, self._control.work + sender.pieces_sent)
         return True
 
     # ---- frames not yet whole --------------------------------------------------------------------

@@ -162,11 +162,14 @@ class Http2Exchange(Exchange):
         self.sender.submit(self)
 
     def write(self, data: Buffer) -> None:
-        """Appends to a streamed answer; a buffer that may change is copied."""
+        """Appends to a streamed answer, sent in this turn of the loop; a buffer that may change is copied."""
         out = self.out
         if out is None or self.has_said or self.head.method == b"HEAD":
             return
         out.append(data if isinstance(data, bytes) else bytes(data))
+        if out.size <= _JOINED_BYTES:
+            self.sender.submit_soon(self)
+            return
         self.sender.submit(self)
         if self.out is not None and not self.sender.is_writable(out):
             out.is_full = True
@@ -223,7 +226,8 @@ class Http2Exchange(Exchange):
     # ---- breaking off ---------------------------------------------------------------------------
 
     def abort(self) -> None:
-        """Breaks the answer off: the client sees INTERNAL_ERROR."""
+        """Breaks the answer off: the client sees INTERNAL_ERROR after what was written."""
+        self.sender.flush()
         if self.has_said and self.out is None:
             return
         self.on_gone = None

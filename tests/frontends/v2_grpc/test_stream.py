@@ -9,7 +9,7 @@ from gateway.core.tensor import Tensor
 from gateway.frontends.v2_grpc.endpoints import Tools
 from gateway.frontends.v2_grpc.framing import FrameReader, frame
 from gateway.frontends.v2_grpc.settings import GrpcSettings
-from gateway.frontends.v2_grpc.stream import MAX_OPEN, Streams, streamed
+from gateway.frontends.v2_grpc.stream import MAX_OPEN, Streams
 from gateway.generated import open_inference_pb2 as pb
 from gateway.wire.exchange import Head
 from tests.fakes.inference import FakeExchange, FakeInferenceService, FakeLease
@@ -127,6 +127,29 @@ def test_unless_the_client_wants_a_status():
     assert (call.told, len(call.service.tickets)) == ([], 2)
 
 
+def test_an_error_in_place_of_an_answer_ends_nothing():
+    call = Call()
+    call.ask("r0", "r1")
+    call.answer(1, 4, is_last=True)
+    call.sink(0).on_fault(ModelFailed("oh"))
+    call.answer(0, 5)
+    call.sink(0).on_fault(ModelFailed("again"))
+    call.sink(0).on_end(None)
+    call.receiver.on_end()
+    assert [(one.infer_response.id, one.error_message) for one in call.told] == [
+        *(("r0", "oh"), ("r1", ""), ("r0", ""), ("r0", "again")),
+    ]
+    assert call.status == b"0"
+
+
+def test_but_where_the_client_wants_a_status_it_ends_the_call_and_the_model():
+    call = Call((b"triton_grpc_error", b"true"))
+    call.ask("r0", "r1")
+    call.sink(0).on_fault(ModelFailed("oh"))
+    assert (call.status, call.told) == (b"13", [])
+    assert [one.is_cancelled for one in call.service.tickets] == [True, True]
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 def test_the_end_is_told_by_an_empty_answer_where_that_is_wanted(wanted):
     call = Call()
@@ -232,18 +255,6 @@ def test_a_drain_lets_what_is_under_way_finish():
     call.ask("r1")
     call.answer(0, 1, is_last=True)
     assert (len(call.service.tickets), call.status) == (1, b"14")
-
-
-def test_a_large_answer_is_not_joined():
-    big = InferResponse("m", 1, (Tensor("Y", DType.UINT8, (1 << 20,), bytes(1 << 20)),), "7")
-    parts = streamed(big, is_last=True)
-    assert len(parts) > 1
-    (message,) = FrameReader("", 1 << 30, 1).feed(b"".join(parts))
-    told = pb.ModelStreamInferResponse.FromString(message)
-    assert (told.infer_response.id, final(told), len(told.infer_response.raw_output_contents[0])) == (
-        *("7", True),
-        1 << 20,
-    )
 
 
 def test_services_that_answer_at_once():

@@ -134,6 +134,14 @@ def test_answers():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("identity", ["", "7"])
+@pytest.mark.parametrize("outputs", [(), RESPONSE.outputs])
+def test_answers_with_and_without_parameters_say_the_same(identity, outputs):
+    plain = msgspec.structs.replace(RESPONSE, id=identity, outputs=outputs)
+    more = msgspec.structs.replace(plain, parameters={"p": True})
+    assert encode_generate(more)[0].replace(b',"p":true', b"") == encode_generate(plain)[0]
+
+
 def test_an_event_is_one_line():
     event = encode_event(RESPONSE)
     assert event == b"data: " + encode_generate(RESPONSE)[0] + b"\n\n"

@@ -68,6 +68,21 @@ def test_an_error_before_the_first_answer_has_a_status_and_after_it_is_an_event(
     assert not exchange.is_open
 
 
+@pytest.mark.parametrize("answers", [0, 1])
+def test_an_error_in_place_of_an_answer_is_an_event_and_no_end(answers):
+    exchange, stream = begun()
+    for _ in range(answers):
+        stream.sink.on_response(response(1), is_last=False)
+    stream.sink.on_fault(ModelFailed("oh"))
+    stream.sink.on_response(response(2), is_last=False)
+    stream.sink.on_end(None)
+    assert exchange.status == (200 if answers else 500)
+    assert exchange.headers[b"content-type"] == b"text/event-stream; charset=utf-8"
+    told = events(exchange)[answers:]
+    assert told == [{"error": "oh", "code": "MODEL_FAILED"}, {**told[1], "Y": 2}]
+    assert not exchange.is_open
+
+
 def test_what_json_cannot_say_is_an_error_in_its_place():
     exchange, stream = begun()
     broken = InferResponse("m", 1, (Tensor("Y", DType.BYTES, (1,), b"\1\0\0\0\xff"),), lease=FakeLease())
@@ -105,6 +120,13 @@ def test_generate_refuses_none_and_more_than_one():
     stream.sink.on_response(response(2, lease), is_last=False)
     assert (exchange.status, stream.is_cancelled, lease.holds) == (400, True, 0)
     assert b"generate expects model to produce exactly 1 response" in exchange.body
+
+
+def test_generate_takes_an_error_for_the_answer():
+    exchange, stream = begun(answer_one)
+    stream.sink.on_fault(ModelFailed("oh"))
+    assert (exchange.status, json.loads(exchange.body)["error"]) == (500, "oh")
+    assert stream.is_cancelled
 
 
 def test_generate_tells_errors():

@@ -59,11 +59,14 @@ def test_what_cannot_be_sent(arguments: tuple[Any, int], kind: type[Exception]) 
 @pytest.mark.parametrize(
     ("code", "kind"), [(TritonError.INVALID_ARG, BadInput), (TritonError.INTERNAL, ModelFailed)]
 )
-def test_an_error_ends_the_answers(code: int, kind: type[Exception]) -> None:
+def test_an_error_is_an_answer_and_the_end_only_where_it_is_final(code: int, kind: type[Exception]) -> None:
     sender, kept = made()
     sender.send(InferenceResponse(error=TritonError("no", code)))
-    assert isinstance(kept.error, kind)
-    assert str(kept.error) == "no"
+    sender.send(response(1))
+    assert ([type(one) for one in kept.faults], values(kept)) == ([kind], [(1, False)])
+    assert not kept.finished.is_set()
+    sender.send(InferenceResponse(error=TritonError("enough", code)), RESPONSE_COMPLETE_FINAL)
+    assert (type(kept.error), str(kept.error)) == (kind, "enough")
 
 
 def test_a_response_that_breaks_the_promise_ends_them_too() -> None:
@@ -79,6 +82,7 @@ def test_what_nobody_waits_for_is_dropped_in_silence() -> None:
     sender.send(response(1))
     assert sender.is_cancelled()
     sender.send(response(2))
+    sender.send(InferenceResponse(error=TritonError("no")))
     sender.send(flags=RESPONSE_COMPLETE_FINAL)
     assert (values(kept), kept.finished.is_set(), kept.error) == ([(1, False)], True, None)
 

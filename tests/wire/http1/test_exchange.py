@@ -124,6 +124,7 @@ class TestStream:
         exchange.start(200, TEXT)
         assert http.raw().endswith(b"transfer-encoding: chunked\r\n\r\n")
         exchange.write(b"abc")
+        http.run()
         assert http.raw() == b"3\r\nabc\r\n"
         exchange.write(b"")
         assert http.raw() == b""
@@ -132,6 +133,43 @@ class TestStream:
         exchange.finish(((b"t", b"1"),))
         assert http.raw() == b"0\r\n\r\n"
         assert http.connection.is_idle
+
+    def test_small_chunks_of_one_turn_are_one(self) -> None:
+        http, exchange = waiting()
+        exchange.start(200, TEXT)
+        http.raw()
+        writes = http.transport.write_calls
+        for piece in (b"one ", b"two ", bytearray(b"three")):
+            exchange.write(piece)
+        assert http.raw() == b""
+        http.run()
+        assert (http.raw(), http.transport.write_calls) == (b"d\r\none two three\r\n", writes + 1)
+        exchange.write(b"four")
+        exchange.finish()
+        http.run()
+        assert (http.raw(), http.transport.write_calls) == (b"4\r\nfour\r\n0\r\n\r\n", writes + 2)
+
+    def test_many_small_chunks_do_not_wait_for_its_end(self) -> None:
+        http, exchange = waiting()
+        exchange.start(200, TEXT)
+        http.raw()
+        for _ in range(5):
+            exchange.write(bytes(4000))
+        assert http.raw() == b"4e20\r\n%b\r\n" % bytes(20_000)
+        exchange.write(b"a")
+        exchange.write(bytes(17_000))
+        exchange.write(b"b")
+        http.run()
+        assert http.raw() == b"1\r\na\r\n4268\r\n%b\r\n1\r\nb\r\n" % bytes(17_000)
+
+    def test_a_client_that_goes_within_a_turn(self) -> None:
+        http, exchange = waiting()
+        exchange.start(200, TEXT)
+        http.raw()
+        exchange.write(b"abc")
+        http.transport.lose()
+        http.run()
+        assert (http.raw(), exchange.is_open) == (b"", False)
 
     def test_a_declared_length(self) -> None:
         http, exchange = waiting()
@@ -192,7 +230,7 @@ class TestStream:
         exchange.write(b"abc")
         exchange.abort()
         assert http.transport.aborted
-        assert not http.raw().endswith(b"0\r\n\r\n")
+        assert http.raw().endswith(b"3\r\nabc\r\n")
         assert not exchange.is_open
 
     def test_a_slow_reader_stops_the_writer(self) -> None:

@@ -225,7 +225,7 @@ class Http2Model(RuleBasedStateMachine):
         self._exchange([])
 
     @precondition(lambda self: self.late)
-    @rule(data=st.data(), form=st.sampled_from(["whole", "parts", "pieces"]))
+    @rule(data=st.data(), form=st.sampled_from(["whole", "parts", "pieces", "turns"]))
     def answer_late(self, data: st.DataObject, form: str) -> None:
         exchange, body = self.late.pop(data.draw(st.integers(0, len(self.late) - 1)))
         half = len(body) // 2
@@ -236,7 +236,12 @@ class Http2Model(RuleBasedStateMachine):
         else:
             exchange.start(200, TEXT)
             exchange.write(body[:half])
-            exchange.write(body[half:])
+            if form == "turns":
+                self._exchange([])
+            exchange.write(body[half:-1])
+            exchange.write(body[half:][-1:])
+            if form == "turns":
+                self._exchange([])
             exchange.finish()
         self._exchange([])
 

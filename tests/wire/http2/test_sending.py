@@ -111,6 +111,77 @@ def test_a_client_without_a_table_is_told_so() -> None:
     assert http.answers[1].trailers == dict(OK)
 
 
+class TestOneTurn:
+    """What a streamed answer writes in one turn of the loop."""
+
+    def test_it_is_one_frame_and_one_write(self) -> None:
+        http, (exchange,), _ = late(1)
+        exchange.start(200, TEXT)
+        http.frames()
+        writes = http.transport.write_calls
+        for piece in (b"one ", b"two ", bytearray(b"three")):
+            exchange.write(piece)
+        assert http.transport.write_calls == writes
+        check(http)
+        assert [frame.payload for frame in http.kinds(DATA)] == [b"one two three"]
+        assert http.transport.write_calls == writes + 1
+        exchange.write(b"four")
+        assert [frame.payload for frame in http.kinds(DATA)] == [b"four"]
+
+    def test_it_keeps_windows_and_frame_sizes(self) -> None:
+        http, (exchange,), _ = late(1, client_settings=[(4, 10)])
+        exchange.start(200, TEXT)
+        for digit in range(8):
+            exchange.write(b"%d%d%d" % (digit, digit, digit))
+        assert http.answer(1).body == b"0001112223"
+        http.send(frames.window_update(1, 100))
+        assert http.answer(1).body == b"".join(b"%d" % digit * 3 for digit in range(8))
+        check(http)
+
+    def test_much_does_not_wait_for_its_end(self) -> None:
+        http, (exchange,), _ = late(1)
+        exchange.start(200, TEXT)
+        writes = http.transport.write_calls
+        exchange.write(bytes(10_000))
+        exchange.write(bytes(10_000))
+        assert http.transport.write_calls == writes + 1
+        assert [len(frame.payload) for frame in http.kinds(DATA)] == [16_384, 3_616]
+
+    def test_the_end_does_not_wait_either(self) -> None:
+        http, (exchange,), _ = late(1)
+        exchange.start(200, TEXT)
+        exchange.write(b"last words")
+        exchange.finish(OK)
+        assert http.transport.taken()
+        http.loop.turn()
+        assert not http.transport.taken()
+
+    def test_what_was_written_comes_before_a_reset(self) -> None:
+        http, (exchange,), _ = late(1)
+        exchange.start(200, TEXT)
+        exchange.write(b"half a sen")
+        exchange.abort()
+        assert (http.answer(1).body, http.answers[1].reset) == (b"half a sen", ErrorCode.INTERNAL_ERROR)
+
+    def test_a_connection_that_closes_meanwhile(self) -> None:
+        http, (exchange,), _ = late(1)
+        exchange.start(200, TEXT)
+        exchange.write(b"never sent")
+        http.connection.abort()
+        http.loop.turn()
+        assert b"never" not in http.transport.taken()
+
+    def test_a_client_may_widen_its_windows_for_each_message(self) -> None:
+        http, (exchange,), _ = late(1, http2_control_burst=10, http2_control_rate=1)
+        exchange.start(200, TEXT)
+        for _ in range(1000):
+            for _ in range(16):
+                exchange.write(b"x" * 50)
+            http.frames()
+            http.send(*[frames.window_update(stream, 50) for stream in (0, 1)] * 16)
+        assert http.failed_with() is None
+
+
 class TestBackPressure:
     def test_nothing_leaves_while_paused(self) -> None:
         http, (first, second), _ = late(1, 3, client_settings=[(4, 8 * MIB)])
