@@ -38,6 +38,8 @@ _FRAMES_PER_WAKE = 16
 _MAX_PLANS = 512
 _MAX_REPLY_SEGMENTS = 64
 _MAX_REPLY_BYTES = 4 << 30
+# What "no deadline" comes to.
+MAX_LIMIT_S = 86_400.0
 
 
 class ReplyLease:
@@ -144,6 +146,12 @@ class WorkerLink:
         if batch_id in self._flights:
             self._windows[batch_id] = self._windows.get(batch_id, STREAM_WINDOW_BYTES) + size
             self._outbox.send(frames.pack_stream(Kind.CREDIT, self._generation, batch_id, size))
+
+    def limit(self, batch_id: int, timeout_s: float) -> None:
+        """See links.Link.limit."""
+        left_ns = int(min(max(timeout_s, 0.0), MAX_LIMIT_S) * 1e9)
+        if self._is_open:
+            self._outbox.send(frames.pack_stream(Kind.LIMIT, self._generation, batch_id, left_ns))
 
     def stop(self, batch_id: int) -> None:
         """See links.Link.stop."""
@@ -255,7 +263,9 @@ class WorkerLink:
             case Kind.ERROR:
                 failure, text = frames.unpack_error(header, self._view)
                 self._land(header.batch)
-                self._listener.on_error(self, header.batch, failure, text)
+                self._listener.on_error(self, header.batch, failure, text, header.a * 1e-3)
+            case Kind.STATE:
+                self._listener.on_state(self, frames.unpack_text(header, self._view))
             case Kind.PART:
                 self._take_part(header)
             case Kind.END:
