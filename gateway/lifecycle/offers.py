@@ -18,6 +18,7 @@ RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "gateway.runtimes.onnx:OnnxRuntime",
     "pytorch": "gateway.runtimes.torch:TorchRuntime",
     "python": "gateway.runtimes.python:PythonRuntime",
+    "remote": "gateway.runtimes.remote.runtime:RemoteRuntime",
 }
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
