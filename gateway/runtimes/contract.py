@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -119,6 +119,16 @@ class StreamingModel(Protocol):
 Outcome = Sequence[Array] | Exception
 
 
+class UpstreamCounts(NamedTuple):
+    """What a model that asks another server has counted since it was loaded, and where its breaker is."""
+
+    state: Literal["closed", "open", "half_open"] = "closed"
+    requests: int = 0
+    retries: int = 0
+    refused: int = 0
+    trips: int = 0
+
+
 class Call(Protocol):
     """A batch that is under way while others are."""
 
@@ -141,6 +151,9 @@ class ConcurrentModel(Protocol):
 
         `inputs` are valid until this returns. BadInput is raised, or is what `done` is told.
         """
+
+    def counts(self) -> UpstreamCounts:
+        """See UpstreamCounts; any thread may call it."""
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """From now on `changed` is told, from any thread, why the model cannot answer; "" once it can."""

@@ -14,6 +14,7 @@ from gateway.runtimes.contract import (
     Outcome,
     OutputMemory,
     Responses,
+    UpstreamCounts,
     concurrent,
     streaming,
 )
@@ -71,6 +72,10 @@ class Reshaping:
             done(outcome if isinstance(outcome, Exception) else self._outputs(outputs, outcome))
 
         return self._concurrent().begin(self._inputs(inputs), outputs, rows, timeout_s, moved)
+
+    def counts(self) -> UpstreamCounts:
+        """See contract.ConcurrentModel."""
+        return self._concurrent().counts()
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """See contract.ConcurrentModel."""

@@ -204,6 +204,7 @@ class Worker:
             completions = self._completions = Completions()
             self._epoll.register(completions.fd, select.EPOLLIN)
             concurrent.watch(lambda trouble: completions.put(partial(self._tell_state, trouble)))
+            self._pulse.count_upstream = concurrent.counts
         self._tell(Loaded(model.spec, phases_s))
         self._pulse.beat()
 

@@ -11,7 +11,7 @@ import numpy as np
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, BadInput, Outcome, OutputMemory, Unavailable
+from gateway.runtimes.contract import Array, BadInput, Outcome, OutputMemory, Unavailable, UpstreamCounts
 
 
 class Begun(NamedTuple):
@@ -57,6 +57,9 @@ class ConcurrentLab:
             raise BadInput("not this one")
         self.begun.append(Begun(value, timeout_s, done, threading.Event()))
         return self.begun[-1]
+
+    def counts(self) -> UpstreamCounts:
+        return UpstreamCounts("closed", len(self.begun))
 
     def watch(self, changed: Callable[[str], None]) -> None:
         self.changed = changed

@@ -238,6 +238,10 @@ def test_an_upstream_that_dies_is_shut_out_until_it_is_back(tmp_path: Path) -> N
                 status, body, headers = front.infer(model, SIMPLE)
                 assert (status, body["code"]) == (503, "OVERLOADED")
                 assert int(headers["retry-after"]) >= 1
+            trips = f'gateway_upstream_breaker_trips_total{{model="{model}",version="1"}}'
+            until_blocking(lambda trips=trips: front.page().get(trips, 0) >= 1, 10)
+            state = f'gateway_upstream_breaker_state{{model="{model}",state="open",version="1"}}'
+            assert state in front.page()
         with gateway(Path("model_repo"), *flags):
             for model in "hg":
                 until_blocking(lambda model=model: front.infer(model, SIMPLE)[0] == 200, 60)

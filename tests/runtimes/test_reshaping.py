@@ -101,3 +101,4 @@ def test_batches_at_the_same_time_see_the_same_shapes() -> None:
     model.watch(told.append)
     lab.changed("down")
     assert told[2] == "down"
+    assert model.counts().requests == 1

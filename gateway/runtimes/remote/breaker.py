@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 # With 1 s to begin with: after a minute an upstream that is gone is asked twice a minute. Whoever wants a
 # shorter time to begin with wants it back sooner too.
@@ -30,6 +30,7 @@ JITTER = 0.2
 class State(enum.Enum):
     """Where a breaker is."""
 
+    value: Literal["closed", "open", "half_open"]
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"

@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, LoadError, TimedOut, Unavailable
+from gateway.runtimes.contract import Array, LoadError, TimedOut, Unavailable, UpstreamCounts
 from gateway.runtimes.remote import breaker as breakers
 from gateway.runtimes.remote import retrying
 from gateway.runtimes.remote.breaker import Breaker, Policy, State
@@ -28,16 +27,6 @@ from gateway.runtimes.remote.transport import Encoded, Transport
 
 # How long an answer to "how are you" may take.
 PROBE_S = 5.0
-
-
-class Statistics(NamedTuple):
-    """What was counted since the start, and where the breaker is."""
-
-    requests: int
-    retries: int
-    refused: int
-    trips: int
-    state: State
 
 
 class Caller:
@@ -65,9 +54,10 @@ class Caller:
         if trouble := breakers.trouble_of(self._breaker):
             changed(trouble)
 
-    def statistics(self) -> Statistics:
-        """See Statistics."""
-        return Statistics(self._requests, self._retries, self._refused, self._trips, self._breaker.state)
+    def counts(self) -> UpstreamCounts:
+        """What was counted so far; any thread may call it."""
+        state = self._breaker.state.value
+        return UpstreamCounts(state, self._requests, self._retries, self._refused, self._trips)
 
     def check(self) -> None:
         """Asserts the invariants; for tests."""

@@ -18,7 +18,7 @@ import msgspec
 from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
-from gateway.runtimes.contract import Array, Call, LoadError, Outcome, OutputMemory, one_line
+from gateway.runtimes.contract import Array, Call, LoadError, Outcome, OutputMemory, UpstreamCounts, one_line
 from gateway.runtimes.remote.caller import Caller
 from gateway.runtimes.remote.credentials import Tls, read_tls, read_token
 from gateway.runtimes.remote.description import complete
@@ -166,6 +166,10 @@ class RemoteModel:
         future = self._loop.begin(self._caller.run(encoded, wanted, timeout_s))
         future.add_done_callback(lambda ended: done(_outcome(ended)))
         return RemoteCall(future)
+
+    def counts(self) -> UpstreamCounts:
+        """See contract.ConcurrentModel."""
+        return self._caller.counts()
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """See contract.ConcurrentModel."""

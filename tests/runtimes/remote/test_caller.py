@@ -14,7 +14,6 @@ from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.contract import BadInput, LoadError, TimedOut, Unavailable, UpstreamFailed
-from gateway.runtimes.remote.breaker import State
 from gateway.runtimes.remote.caller import Caller
 from gateway.runtimes.remote.faults import Fault, Kind
 from gateway.runtimes.remote.target import Target
@@ -51,7 +50,7 @@ async def tripped(transport: Transport) -> Caller:
     for _ in range(2):
         with pytest.raises(Unavailable):
             await caller.run("x", [], 3.0)
-    assert caller.statistics().state is State.OPEN
+    assert caller.counts().state == "open"
     return caller
 
 
@@ -66,7 +65,7 @@ def test_what_was_certainly_not_run_is_sent_again() -> None:
     assert len(transport.attempts) == 3
     assert transport.attempts[0] <= 3.0
     assert transport.attempts[2] < transport.attempts[1] < transport.attempts[0]  # one deadline for all
-    assert caller.statistics()[:3] == (1, 2, 0)
+    assert caller.counts() == ("closed", 1, 2, 0, 0)
     caller.check()
 
 
@@ -110,9 +109,9 @@ def test_an_upstream_that_is_gone_is_not_asked_any_more() -> None:
         assert caught.value.retry_after_s > 0
     assert len(transport.attempts) == 2
     assert told == ["why"]
-    statistics = caller.statistics()
-    assert (statistics.state, statistics.trips) == (State.OPEN, 1)
-    assert statistics.refused == 5
+    counts = caller.counts()
+    assert (counts.state, counts.trips) == ("open", 1)
+    assert counts.refused == 5
     late: list[str] = []
     caller.watch(late.append)
     assert late == ["why"]
@@ -124,7 +123,7 @@ def test_a_models_own_errors_shut_nobody_out() -> None:
     for _ in range(10):
         with pytest.raises((BadInput, UpstreamFailed)):
             run(caller.run("x", [], 3.0))
-    assert caller.statistics().state is State.CLOSED
+    assert caller.counts().state == "closed"
 
 
 def test_a_caller_in_a_hurry_says_nothing_of_the_upstream() -> None:
@@ -133,13 +132,13 @@ def test_a_caller_in_a_hurry_says_nothing_of_the_upstream() -> None:
     for _ in range(4):
         with pytest.raises(TimedOut):
             run(caller.run("x", [], 0.5))
-    assert caller.statistics().state is State.CLOSED
+    assert caller.counts().state == "closed"
     now = [0.0]  # a clock that stands still: else some of the whole time is always over
     caller = caller_of(transport, clock=lambda: now[0])
     for _ in range(2):
         with pytest.raises(TimedOut):
             run(caller.run("x", [], float("inf")))
-    assert caller.statistics().state is State.OPEN
+    assert caller.counts().state == "open"
 
 
 def test_it_is_asked_how_it_is_and_comes_back() -> None:
@@ -151,17 +150,17 @@ def test_it_is_asked_how_it_is_and_comes_back() -> None:
         told: list[str] = []
         caller.watch(told.append)
         asking = asyncio.ensure_future(caller.keep_asking(SPEC))
-        await until(lambda: caller.statistics().state is State.OPEN)
+        await until(lambda: caller.counts().state == "open")
         assert told == ["not ready"]
         probes = transport.probes
         await until(lambda: transport.probes > probes)
-        assert caller.statistics().state is State.OPEN
+        assert caller.counts().state == "open"
         transport.trouble = None
-        await until(lambda: caller.statistics().state is State.HALF_OPEN)
+        await until(lambda: caller.counts().state == "half_open")
         assert told[-1] == ""
         transport.outcomes.clear()
         assert await caller.run("x", [], 3.0) is ANSWER
-        assert caller.statistics().state is State.CLOSED
+        assert caller.counts().state == "closed"
         caller.check()
         asking.cancel()
 
@@ -174,7 +173,7 @@ def test_half_open_one_request_finds_out_and_the_others_wait() -> None:
     async def live() -> None:
         caller = await tripped(transport)
         asking = asyncio.ensure_future(caller.keep_asking(SPEC))
-        await until(lambda: caller.statistics().state is State.HALF_OPEN)
+        await until(lambda: caller.counts().state == "half_open")
         transport.gate = asyncio.Event()
         attempts = len(transport.attempts)
         first = asyncio.ensure_future(caller.run("x", [], 3.0))
@@ -186,7 +185,7 @@ def test_half_open_one_request_finds_out_and_the_others_wait() -> None:
         assert transport.was_cancelled
         transport.gate.set()
         assert await caller.run("x", [], 3.0) is ANSWER
-        assert caller.statistics().state is State.CLOSED
+        assert caller.counts().state == "closed"
         asking.cancel()
 
     run(live())
@@ -202,7 +201,7 @@ def test_an_upstream_that_comes_back_as_another_model_stays_shut_out() -> None:
         caller.watch(told.append)
         asking = asyncio.ensure_future(caller.keep_asking(SPEC))
         await until(lambda: "it is not what it was" in told[-1])
-        assert caller.statistics().state is State.OPEN
+        assert caller.counts().state == "open"
         transport.told = TOLD
         await until(lambda: told[-1] == "")
         asking.cancel()
@@ -222,7 +221,7 @@ def test_a_token_that_is_gone_leaves_the_old_one_in_use() -> None:
         caller = caller_of(transport, refresh=refresh)
         asking = asyncio.ensure_future(caller.keep_asking(SPEC))
         await until(lambda: len(reads) >= 3)
-        assert caller.statistics().state is State.CLOSED
+        assert caller.counts().state == "closed"
         asking.cancel()
 
     run(live())
@@ -241,5 +240,5 @@ def test_the_budget_ends_a_storm() -> None:
                 await caller.run("x", [], 3.0)
 
     run(storm())
-    assert caller.statistics().requests == 50
-    assert 10 <= caller.statistics().retries <= 3 + 0.2 * 50
+    assert caller.counts().requests == 50
+    assert 10 <= caller.counts().retries <= 3 + 0.2 * 50
