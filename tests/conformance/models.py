@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onnx import TensorProto
 
 from tests.fakes.ensembles import Row, add_ensemble, config_of
 from tests.fakes.onnx_files import busy, identity, table, three_only
+from tests.fakes.remote_models import add_remote
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -123,6 +124,17 @@ def ensembles(root: Path) -> None:
     """Of the models of `onnx` and `failing`; `of_none` names one that is not there."""
     for name, (rows, inputs, outputs, most) in ENSEMBLES.items():
         add_ensemble(root, name, config_of(rows, inputs, outputs, max_batch_size=most))
+
+
+# What `remote` puts in front of another gateway, once for each protocol between the two.
+BEHIND = (*(f"echo_{datatype.lower()}" for datatype in ELEMENTS), "simple", "table", "three_only", "busy")
+
+
+def remote(root: Path, urls: Mapping[str, str]) -> None:
+    """Each of BEHIND as "http.name" and "grpc.name"."""
+    for protocol, url in urls.items():
+        for name in BEHIND:
+            add_remote(root, f"{protocol}.{name}", url, model_name=name)
 
 
 KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles)
