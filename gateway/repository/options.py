@@ -98,6 +98,8 @@ def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Opti
 
 
 def _check_remote(options: Mapping[str, str], message: pb.ModelConfig) -> None:
+    if message.default_model_filename:
+        raise ConfigRefused("default_model_filename", "is not supported for backend 'remote': it has no file")
     if _ISOLATION in message.parameters and read_isolation(message.parameters) == "inline":
         raise ConfigRefused(f"parameters['{_ISOLATION}']", "inline is not supported for backend 'remote'")
     try:

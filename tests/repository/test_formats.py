@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.repository.formats import FORMATS, matching
+from gateway.repository.formats import FORMATS, REMOTE, matching
 
 ONNX, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
 
@@ -23,6 +23,9 @@ def test_only_onnx_carries_no_code() -> None:
         ("python", "python", (PYTHON,)),
         ("onnxruntime_onnx", "python", ()),
         ("tensorrt_plan", "", ()),
+        ("", "remote", (REMOTE,)),
+        ("remote", "", (REMOTE,)),
+        ("remote", "python", ()),
         ("ONNXRUNTIME_ONNX", "", ()),
     ],
 )

@@ -90,6 +90,13 @@ def test_what_an_upstream_cannot_be_is_refused_by_name(options: dict[str, str], 
     assert words in caught.value.text
 
 
+def test_a_model_that_is_served_elsewhere_has_no_file() -> None:
+    message = remote(url="http://a")
+    message.default_model_filename = "model.onnx"
+    with pytest.raises(ConfigRefused, match="default_model_filename"):
+        read_options(message)
+
+
 def test_callers_are_not_shown_where_an_upstream_is() -> None:
     message = remote(url="https://a", token_env="TOKEN", ca_file="ca.pem", retries="1")
     assert set(told(message).parameters) == {"retries"}

@@ -6,6 +6,8 @@ actor: it decides by `breaker` (may it be asked now), `retrying` (may it be aske
 (what a failure means), all pure; `over_http` and `over_grpc` are the two ways there, with a codec each.
 All of it runs in a worker, on an event loop in a thread of its own: many requests are under way at a time.
 
+A version is a folder that may be empty, or hold the certificates and tokens that the parameters name.
+
 What is not carried: a decoupled upstream is refused when it is loaded, and request parameters, ids and
 trace contexts do not reach a worker, so an upstream does not get them.
 """

@@ -21,6 +21,8 @@ from gateway.runtimes.remote.target import Target
 from gateway.runtimes.remote.tensors import Sent, unsound
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
+# Whoever does not even take a connection is not there: no caller waits all of its time for that.
+_CONNECT_S = 5.0
 _CHUNK_BYTES = 256 << 10
 _MAX_TOLD_BYTES = 4 << 20
 _OK = 200
@@ -102,7 +104,7 @@ class HttpTransport:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Mapping[str, str], bytes]:
         """Headers and body of a 200; raises Fault for all else."""
-        timeout = aiohttp.ClientTimeout(total=max(timeout_s, 0.001))
+        timeout = aiohttp.ClientTimeout(total=max(timeout_s, 0.001), sock_connect=_CONNECT_S)
         try:
             async with self._session.request(
                 method,
