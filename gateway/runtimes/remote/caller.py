@@ -71,12 +71,13 @@ class Caller:
         """The wanted outputs; raises BadInput, Unavailable, TimedOut or UpstreamFailed, of contract."""
         self._requests += 1
         self._budget = retrying.earned(self._budget, self._clock())
-        allowed_s = min(timeout_s, self._target.timeout_s)
-        deadline = self._clock() + allowed_s
+        # A caller who gives it less time than is configured says nothing of it with a time-out.
+        is_patient = timeout_s >= self._target.timeout_s
+        deadline = self._clock() + min(timeout_s, self._target.timeout_s)
         attempt = 1
         while True:
             try:
-                return await self._attempt(encoded, wanted, deadline)
+                return await self._attempt(encoded, wanted, deadline, is_patient=is_patient)
             except Fault as fault:
                 wait_s = self._wait_s(fault, attempt, deadline)
                 if wait_s is None:
@@ -86,7 +87,9 @@ class Caller:
             attempt += 1
             await asyncio.sleep(wait_s)
 
-    async def _attempt(self, encoded: Encoded, wanted: Sequence[TensorSpec], deadline: float) -> list[Array]:
+    async def _attempt(
+        self, encoded: Encoded, wanted: Sequence[TensorSpec], deadline: float, *, is_patient: bool
+    ) -> list[Array]:
         now = self._clock()
         if (wait_s := breakers.refusal(self._breaker, now)) is not None:
             self._refused += 1
@@ -99,7 +102,7 @@ class Caller:
         try:
             arrays = await self._transport.send(encoded, wanted, deadline - now)
         except Fault as fault:
-            self._take(fault, is_whole=deadline - now >= self._target.timeout_s)
+            self._take(fault, is_patient=is_patient)
             raise
         except BaseException:
             self._set(breakers.ended(self._breaker))
@@ -110,12 +113,10 @@ class Caller:
         finally:
             self._under_way -= 1
 
-    def _take(self, fault: Fault, *, is_whole: bool) -> None:
-        """A caller who gave it little time says nothing of the upstream with a time-out."""
-        counts = RULES[fault.kind].counts
-        if fault.kind is Kind.TIMED_OUT and not is_whole:
+    def _take(self, fault: Fault, *, is_patient: bool) -> None:
+        if fault.kind is Kind.TIMED_OUT and not is_patient:
             self._set(breakers.ended(self._breaker))
-        elif counts:
+        elif RULES[fault.kind].counts:
             now, random = self._clock(), self._random.random()
             self._set(breakers.failed(self._breaker, now, self._policy, fault.text, random))
         else:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gateway.core.model import ModelSpec
-from gateway.runtimes.contract import LoadError, TimedOut, concurrent
+from gateway.runtimes.contract import LoadError, TimedOut, Unavailable, concurrent
 from gateway.runtimes.remote import runtime
 from gateway.runtimes.remote.runtime import Abandoned, RemoteModel, RemoteRuntime
 from tests.fakes.upstream import Served
@@ -74,6 +74,18 @@ def test_many_are_under_way_and_each_may_be_cancelled_or_late(upstream: Served, 
     assert isinstance(told[0].wait(), TimedOut)
     assert all(isinstance(one.wait(), Abandoned) for one in told[1:])
     upstream.settle(asyncio.wait_for(gone.wait(), 5))
+    model.close()
+
+
+def test_an_upstream_that_only_hangs_is_shut_out_too(upstream: Served, tmp_path: Path) -> None:
+    model = load(upstream.url, tmp_path, timeout_ms="100", failures_to_open="2", probe_interval_ms="600000")
+    upstream.hang_now("/v2/models/m/infer")
+    outcomes = []
+    for _ in range(3):
+        told = Told()
+        model.begin([INPUT], (0,), 1, 60.0, told)
+        outcomes.append(type(told.wait()))
+    assert outcomes == [TimedOut, TimedOut, Unavailable]
     model.close()
 
 
