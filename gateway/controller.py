@@ -114,7 +114,7 @@ class Controller:
             monotonic_s,
             self._rng,
         )
-        self.ledger = Ledger(self._states, self._process_restarts)
+        self.ledger = Ledger(self._states, self._process_restarts, self.supervisor.upstreams.totals)
         means = Means(
             settings,
             self.supervisor,

@@ -66,7 +66,8 @@ class ModelSpec(msgspec.Struct, frozen=True):
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
     in front of `TensorSpec.shape`, of 1..max_batch_size rows. `class_labels` are, by output, the
     names of its classes in order, and may be shorter than the output; a worker is not
-    told of them. A `decoupled` model answers a request any number of times.
+    told of them. A `decoupled` model answers a request any number of times. One with a `concurrency`
+    runs so many batches at the same time in each instance; 0 is one after the other.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     isolation: Literal["process", "inline"] = "process"
     class_labels: Mapping[str, tuple[str, ...]] = {}
     decoupled: bool = False
+    concurrency: int = 0
 
     @property
     def key(self) -> ModelKey:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.core.model import ModelKey
 from gateway.lifecycle.facts import Fact, InstanceFailed, InstanceLoaded, WorkerDied
-from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries
+from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, UpstreamSeries
 from gateway.telemetry.series import Histogram
+from gateway.workers.upstreams import UpstreamTotals
 
 # A worker names the phases of its load: more than these, or longer names, are not kept.
 MAX_PHASES = 16
@@ -23,8 +24,10 @@ class Ledger:
         self,
         states: Callable[[], Mapping[Version, str]],
         process_restarts: Callable[[], Mapping[str, int]],
+        upstreams: Callable[[], Mapping[ModelKey, UpstreamTotals]] = dict,
     ) -> None:
         self.states = states
+        self._upstreams = upstreams
         self.process_restarts = process_restarts
         self._loads: dict[Version, LoadSeries] = {}
         self._deaths: dict[Version, int] = {}
@@ -32,6 +35,13 @@ class Ledger:
     def loads(self) -> Iterable[LoadSeries]:
         """Loads by model version, in a stable order."""
         return [self._loads[version] for version in sorted(self._loads)]
+
+    def upstreams(self) -> Iterable[UpstreamSeries]:
+        """What remote models have counted, by model version."""
+        return [
+            UpstreamSeries(key.name, key.version, dict(one.states), *one[1:])
+            for key, one in self._upstreams().items()
+        ]
 
     def restarts(self) -> Mapping[Version, int]:
         """Workers that died, by model version."""

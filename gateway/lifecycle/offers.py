@@ -23,6 +23,7 @@ RUNTIMES: Mapping[str, str] = {
     "pytorch": "gateway.runtimes.torch:TorchRuntime",
     "python": "gateway.runtimes.python:PythonRuntime",
     "tensorrt": "gateway.runtimes.tensorrt:TensorrtRuntime",
+    "remote": "gateway.runtimes.remote.runtime:RemoteRuntime",
 }
 
 _encode = msgspec.msgpack.Encoder(order="sorted").encode

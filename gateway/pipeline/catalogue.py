@@ -61,6 +61,11 @@ class VersionSlot:
         spec = self.spec
         return written_batching(self.view.config) if spec is None else spec.batching
 
+    @property
+    def trouble(self) -> str:
+        """Why none of its instances can answer now, by their own word; "" where one can, or none is there."""
+        return "" if self.hot is None else self.hot.trouble
+
     def is_failing(self, now: float) -> bool:
         """True while a request for it would be refused because it is known not to load."""
         return bool(self.broken) or (self.view.state == "failed" and now < self.retry_at)

@@ -238,7 +238,7 @@ class Pipeline:
             if isinstance(error, ModelNotFound):
                 raise error
             return False
-        if self._is_draining or slot.is_failing(self._clock()):
+        if self._is_draining or slot.is_failing(self._clock()) or slot.trouble:
             return False
         graph = slot.view.ensemble
         return graph is None or self._ensemble(slot, graph).is_ready()

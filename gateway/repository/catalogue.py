@@ -12,7 +12,7 @@ from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.placement import InstanceGroup
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup
-from gateway.repository.options import Isolation
+from gateway.repository.options import Isolation, read_concurrency
 from gateway.repository.versions import Latest, VersionPolicy
 
 
@@ -174,5 +174,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         isolation=config.isolation or default_isolation,
         class_labels=entry.beside.class_labels,
         decoupled=config.decoupled,
+        concurrency=read_concurrency(found.backend, config.options),
     )
     return SpecDraft(spec, config.is_max_batch_known)

@@ -26,10 +26,11 @@ FORMATS: tuple[Format, ...] = (
     Format("pytorch_libtorch", "pytorch", "model.pt2", carries_code=True),
     Format("python", "python", "model.py", carries_code=True),
 )
+# A model that is served elsewhere. It has no file, so a configuration must name it.
+REMOTE = Format("remote", "remote", "")
 
 
 def matching(platform: str, backend: str) -> tuple[Format, ...]:
-    """The formats that agree with what config.pbtxt says; an empty string agrees with everything."""
-    return tuple(
-        known for known in FORMATS if platform in {"", known.platform} and backend in {"", known.backend}
-    )
+    """The formats that agree with what config.pbtxt says; an empty string agrees with every file."""
+    known = (*FORMATS, REMOTE) if platform or backend else FORMATS
+    return tuple(one for one in known if platform in {"", one.platform} and backend in {"", one.backend})

@@ -38,7 +38,7 @@ from gateway.repository.folder import (
     survey,
     why,
 )
-from gateway.repository.formats import Format, matching
+from gateway.repository.formats import REMOTE, Format, matching
 from gateway.repository.index import merge, refuse_clashes
 from gateway.repository.parts import refuse_unsound
 from gateway.repository.refusal import ConfigRefused
@@ -183,11 +183,13 @@ def _read_version(
 def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:
     """The model file and its format; raises FolderRefused where it is not there or has nothing in it.
 
-    An ensemble has none: its folder may hold anything, most often nothing.
+    An ensemble has none, nor has what is served elsewhere: the folder may hold anything, most often nothing.
     """
     if config.ensemble is not None:
         return Format(config.platform, config.backend, ""), ""
     formats = matching(config.platform, config.backend)
+    if formats == (REMOTE,):
+        return REMOTE, ""
     for candidate in formats:
         file = config.model_filename or candidate.file_name
         if file in stamps:

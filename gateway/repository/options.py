@@ -8,8 +8,10 @@ from typing import Literal, cast
 from gateway.core import environment
 from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.formats import matching
+from gateway.repository.formats import REMOTE, matching
 from gateway.repository.refusal import ConfigRefused, brief, in_range
+from gateway.runtimes.remote.target import PRIVATE_OPTIONS, OptionRefused
+from gateway.runtimes.remote.target import parse as parse_target
 
 MAX_THREADS = 256
 MAX_LABELS = 64
@@ -71,6 +73,8 @@ def read_options(message: pb.ModelConfig) -> dict[str, str]:
     backends = {entry.backend for entry in matching(message.platform, message.backend)}
     if backends == {"python"}:
         _check_free(options)
+    elif backends == {"remote"}:
+        _check_remote(options, message)
     else:
         known = _OPTIONS.get(min(backends), _ONNX_OPTIONS) if len(backends) == 1 else _ONNX_OPTIONS
         _check_listed(options, known)
@@ -111,6 +115,33 @@ def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Opti
         is_allowed, permitted = permitted_here[key]
         if not is_allowed(value):
             raise ConfigRefused(f"parameters['{key}']", f"'{brief(value)}' is not one of {permitted}")
+
+
+def _check_remote(options: Mapping[str, str], message: pb.ModelConfig) -> None:
+    if message.default_model_filename:
+        raise ConfigRefused("default_model_filename", "is not supported for backend 'remote': it has no file")
+    if _ISOLATION in message.parameters and read_isolation(message.parameters) == "inline":
+        raise ConfigRefused(f"parameters['{_ISOLATION}']", "inline is not supported for backend 'remote'")
+    try:
+        parse_target(options)
+    except OptionRefused as refused:
+        raise ConfigRefused(f"parameters['{brief(refused.key)}']", brief(refused.problem)) from None
+
+
+def read_concurrency(backend: str, options: Mapping[str, str]) -> int:
+    """How many batches an instance runs at the same time; 0 is one after the other."""
+    return parse_target(options).max_in_flight if backend == REMOTE.backend else 0
+
+
+def told(message: pb.ModelConfig) -> pb.ModelConfig:
+    """What callers may read of a configuration: not where an upstream is, nor where its secrets lie."""
+    if REMOTE not in matching(message.platform, message.backend):
+        return message
+    shown = pb.ModelConfig()
+    shown.CopyFrom(message)
+    for key in PRIVATE_OPTIONS & shown.parameters.keys():
+        del shown.parameters[key]
+    return shown
 
 
 def _check_free(options: Mapping[str, str]) -> None:

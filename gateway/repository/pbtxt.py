@@ -21,7 +21,7 @@ from gateway.repository.accelerators import read_accelerators
 from gateway.repository.catalogue import PartialConfig
 from gateway.repository.dynamic_batching import read_batching
 from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
-from gateway.repository.formats import FORMATS, matching
+from gateway.repository.formats import FORMATS, REMOTE, matching
 from gateway.repository.instance_groups import count_of, read_instances, refuse_gpu_in_front
 from gateway.repository.options import (
     check_optional,
@@ -29,6 +29,7 @@ from gateway.repository.options import (
     read_isolation,
     read_labels,
     read_options,
+    told,
 )
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
 from gateway.repository.tensors import read_label_files, read_tensors
@@ -102,7 +103,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         label_files=read_label_files(message.output),
         warmup=read_warmup(message.model_warmup, rows),
         ensemble=ensemble,
-        written=message.SerializeToString(deterministic=True),
+        written=told(message).SerializeToString(deterministic=True),
         decoupled=read_decoupled(message),
     )
 
@@ -145,7 +146,7 @@ def _check_engine(message: pb.ModelConfig) -> str:
     if not matching(message.platform, message.backend):
         field = "backend" if matching(message.platform, "") else "platform"
         given = brief(message.backend if field == "backend" else message.platform)
-        known = ", ".join(sorted({ENSEMBLE, *(getattr(entry, field) for entry in FORMATS)}))
+        known = ", ".join(sorted({ENSEMBLE, *(getattr(entry, field) for entry in (*FORMATS, REMOTE))}))
         raise ConfigRefused(field, f"'{given}' is not supported; supported: {known}")
     return message.platform
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -39,6 +39,22 @@ class ModelFailed(Exception):
 
 class EngineBroken(Exception):
     """The engine cannot go on in this process (a lost device, a sticky error): the worker must end."""
+
+
+class Unavailable(Exception):
+    """What the model depends on does not answer now, or is not what it was; another time it may be."""
+
+    def __init__(self, text: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class TimedOut(Exception):
+    """There was no answer in the time that there was."""
+
+
+class UpstreamFailed(Exception):
+    """What the model depends on failed with this batch, and it must not be run again to see why."""
 
 
 class StreamEnded(Exception):
@@ -104,6 +120,54 @@ class StreamingModel(Protocol):
 
         `inputs` are valid until this returns. StreamEnded from `responses` may come through.
         """
+
+
+Outcome = Sequence[Array] | Exception
+
+
+class UpstreamCounts(NamedTuple):
+    """What a model that asks another server has counted since it was loaded, and where its breaker is."""
+
+    state: Literal["closed", "open", "half_open"] = "closed"
+    requests: int = 0
+    retries: int = 0
+    refused: int = 0
+    trips: int = 0
+
+
+class Call(Protocol):
+    """A batch that is under way while others are."""
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more; `done` is called all the same, with whatever it then is."""
+
+
+class ConcurrentModel(Protocol):
+    """What a LoadedModel whose spec has a `concurrency` offers too; its `infer` is for warm-up alone."""
+
+    def begin(
+        self,
+        inputs: Sequence[Array],
+        outputs: Sequence[int],
+        rows: int,
+        timeout_s: float,
+        done: Callable[[Outcome], None],
+    ) -> Call:
+        """Starts a batch and returns at once; `done` is called once, from any thread.
+
+        `inputs` are valid until this returns. BadInput is raised, or is what `done` is told.
+        """
+
+    def counts(self) -> UpstreamCounts:
+        """See UpstreamCounts; any thread may call it."""
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """From now on `changed` is told, from any thread, why the model cannot answer; "" once it can."""
+
+
+def concurrent(model: LoadedModel) -> ConcurrentModel | None:
+    """`model` as one that runs several batches at the same time; None for one that does not."""
+    return cast(ConcurrentModel, model) if model.spec.concurrency else None
 
 
 def streaming(model: LoadedModel) -> StreamingModel | None:

@@ -7,7 +7,19 @@ from collections.abc import Callable, Sequence
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.calls import desk_of
-from gateway.runtimes.contract import ABSENT, Array, LoadedModel, OutputMemory, Responses, streaming
+from gateway.runtimes.contract import (
+    ABSENT,
+    Array,
+    Call,
+    ConcurrentModel,
+    LoadedModel,
+    Outcome,
+    OutputMemory,
+    Responses,
+    UpstreamCounts,
+    concurrent,
+    streaming,
+)
 
 Shape = tuple[int, ...]
 
@@ -48,6 +60,34 @@ class Reshaping:
         assert model is not None, "asked of a decoupled model alone"
         given = ReshapingResponses(responses, lambda results: self._outputs(outputs, results))
         model.stream(self._inputs(inputs), outputs, rows, given)
+
+    def begin(
+        self,
+        inputs: Sequence[Array],
+        outputs: Sequence[int],
+        rows: int,
+        timeout_s: float,
+        done: Callable[[Outcome], None],
+    ) -> Call:
+        """See contract.ConcurrentModel."""
+
+        def moved(outcome: Outcome) -> None:
+            done(outcome if isinstance(outcome, Exception) else self._outputs(outputs, outcome))
+
+        return self._concurrent().begin(self._inputs(inputs), outputs, rows, timeout_s, moved)
+
+    def counts(self) -> UpstreamCounts:
+        """See contract.ConcurrentModel."""
+        return self._concurrent().counts()
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """See contract.ConcurrentModel."""
+        self._concurrent().watch(changed)
+
+    def _concurrent(self) -> ConcurrentModel:
+        model = concurrent(self._model)
+        assert model is not None, "asked of a model with a concurrency alone"
+        return model
 
     def _inputs(self, inputs: Sequence[Array]) -> list[Array]:
         return [

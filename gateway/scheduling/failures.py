@@ -5,19 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, InvalidInput, ModelFailed, Overloaded
-from gateway.scheduling.pending import Pending
+from gateway.scheduling.pending import Pending, PendingStream
+from gateway.scheduling.poison import PoisonList
+from gateway.scheduling.refusals import died_while_answering
 from gateway.workers.frames import Failure
 
+# These are no member's fault, or nothing may be run twice to find out whose: all of a batch are told.
+FOR_ALL = frozenset({Failure.UNAVAILABLE, Failure.TIMED_OUT, Failure.UPSTREAM_FAILED})
 
-def error_of(failure: Failure, text: str) -> GatewayError:
+
+def error_of(failure: Failure, text: str, retry_after_s: float = 0.0) -> GatewayError:
     """What the caller of a request is told whose run failed."""
     match failure:
+        case Failure.UNAVAILABLE:
+            return Overloaded(text, retry_after_s=retry_after_s or 1.0)
+        case Failure.TIMED_OUT:
+            return DeadlineExceeded(text)
         case Failure.BAD_INPUT:
             return InvalidInput(text)
         case Failure.NO_MEMORY:
             return Overloaded(text, retry_after_s=1.0)
         case _:
             return ModelFailed(text)
+
+
+def strike(member: Pending, now: float, poison: PoisonList | None) -> bool:
+    """True where a member of a batch whose worker died is to run again; fails it where it is not."""
+    if isinstance(member, PendingStream) and member.parts:
+        member.fail(died_while_answering())
+        return False
+    member.strikes += 1
+    if member.strikes < 2:
+        return True
+    if poison is not None:
+        poison.add(member.request, now)
+    member.fail(ModelFailed("the model's process died twice while running this request"))
+    return False
 
 
 def fail_all(members: Sequence[Pending], error: GatewayError) -> None:

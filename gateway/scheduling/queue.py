@@ -26,14 +26,15 @@ from gateway.core.errors import GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
 from gateway.scheduling.batching import Lane, decide, forget_closed, halves, oldest_lane, open_only, take
+from gateway.scheduling.concurrency import accompany, room_of, stop_abandoned, trouble_of
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
-from gateway.scheduling.failures import error_of, expire, fail_all
+from gateway.scheduling.failures import FOR_ALL, error_of, expire, fail_all, strike
 from gateway.scheduling.levels import Levels
 from gateway.scheduling.ordering import Ordering
 from gateway.scheduling.pending import Compat, Pending, PendingStream, as_stream
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queue_policy import has_levels
-from gateway.scheduling.refusals import died_while_answering, one_answer_only
+from gateway.scheduling.refusals import one_answer_only
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
 from gateway.scheduling.slot import QueueStatistics, Slot, freest
@@ -67,6 +68,7 @@ class ModelQueue:
         self._events = events
         self._executions = executions
         self._is_decoupled = spec.decoupled
+        self._is_accompanied = spec.decoupled or spec.concurrency > 0
         self._max_rows = spec.max_batch_size if spec.batching.enabled and not spec.decoupled else 0
         self._slots: dict[int, Slot] = {}
         self.slots: Mapping[int, Slot] = self._slots  # for `pipeline.calls`, to be looked at alone
@@ -81,14 +83,12 @@ class ModelQueue:
         # what waits in the levels), and answers in order.
         self._levels: Levels | None = None
         self._ordering: Ordering | None = None
-        self._batches_in_flight = 1 if spec.decoupled else settings.batches_in_flight
+        self._batches_in_flight = room_of(spec, settings.batches_in_flight)
         policy, most = spec.batching, settings.max_queue_requests
         if policy.preserve_ordering and not spec.decoupled:  # one at a time are in order anyway
             self._ordering = Ordering(loop, most)
         if has_levels(policy) or self._ordering is not None:
             self._levels = Levels(policy, self._max_rows, most)
-        if has_levels(policy):
-            self._batches_in_flight = 1  # what lies ready in a worker can be neither overtaken nor timed out
 
     # ---- requests in ----------------------------------------------------------------------------
 
@@ -237,8 +237,8 @@ class ModelQueue:
         for member in members:
             member.batch_rows = rows
         slot.batches[batch_id] = members
-        if self._is_decoupled:
-            as_stream(members[0]).run_as(slot.link, batch_id, self._executions, self._clock)
+        if self._is_accompanied:
+            accompany(self.spec, slot.link, batch_id, members, self._executions, self._clock)
         parts = [
             [member.request.inputs[member.plan.order[place]].data for member in members]
             for place in range(len(plan.order))
@@ -295,21 +295,29 @@ class ModelQueue:
         only.leave_batch()
         self._pump_soon()
 
-    def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
+    def on_error(self, link: Link, batch_id: int, failure: Failure, text: str, wait_s: float = 0.0) -> None:
         """A batch's run was refused or raised: alone it is the caller's error, else it is halved."""
         members = self._finished(link, batch_id)
         for member in members:
             member.leave_batch()
         still_open = open_only(members)
-        if len(members) == 1:
-            error = error_of(failure, text)
-            if self._ordering is None:
-                fail_all(still_open, error)
-            elif still_open:
-                self._ordering.tell(still_open[0], error)
+        if len(members) == 1 or failure in FOR_ALL:
+            error = error_of(failure, text, wait_s)
+            for member in still_open:
+                member.fail(error) if self._ordering is None else self._ordering.tell(member, error)
         else:
             self._again.extend(half for half in halves(still_open) if half)
         self._pump_soon()
+
+    def on_state(self, link: Link, trouble: str) -> None:
+        """An instance can answer from now on (""), or cannot."""
+        if slot := self._slots.get(link.worker_id):
+            slot.trouble = trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why no instance can answer now, "" where one can."""
+        return trouble_of(self._slots.values())
 
     def on_suspect(self, link: Link, reason: str) -> None:
         """The worker broke its model's promise: whoever keeps the workers must hear of it."""
@@ -326,24 +334,16 @@ class ModelQueue:
             for member in members:
                 member.leave_batch()
         now = self._clock()
-        for member in open_only(batches[0]) if batches else ():
-            self._strike(member, now)
-        self._again.extend(group for members in batches[1:] if (group := open_only(members)))
+        # With a concurrency it ran all of them, and none is to blame: such a model has no code here.
+        running, poison = (len(batches), None) if self.spec.concurrency else (1, self._poison)
+        for member in [one for members in batches[:running] for one in open_only(members)]:
+            if strike(member, now, poison):
+                self._again.append([member])
+        self._again.extend(group for members in batches[running:] if (group := open_only(members)))
         if slot.on_idle is not None:
             slot.on_idle()
         self._events.on_lost(link.worker_id, reason)
         self._pump_soon()
-
-    def _strike(self, member: Pending, now: float) -> None:
-        if isinstance(member, PendingStream) and member.parts:
-            member.fail(died_while_answering())
-            return
-        member.strikes += 1
-        if member.strikes >= 2:
-            self._poison.add(member.request, now)
-            member.fail(ModelFailed("the model's process died twice while running this request"))
-        else:
-            self._again.append([member])
 
     def _finished(self, link: Link, batch_id: int) -> list[Pending]:
         slot = self._slots[link.worker_id]
@@ -361,6 +361,8 @@ class ModelQueue:
         for slot in self._slots.values():
             for members in slot.batches.values():
                 expire(members, now)
+            if self.spec.concurrency:
+                stop_abandoned(slot)
         if self._levels is None:
             self._waiting -= forget_closed(self._lanes)
             return

@@ -13,15 +13,16 @@ class Slot:
     """The batches an instance has. Invariant: no more than its queue allows; oldest first.
 
     `on_idle` is set once the instance is to leave: nothing more is sent, and it is called when the
-    last batch is answered.
+    last batch is answered. `trouble` is why it cannot answer now, by its own word.
     """
 
-    __slots__ = ("batches", "link", "on_idle")
+    __slots__ = ("batches", "link", "on_idle", "trouble")
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.batches: dict[int, list[Pending]] = {}
         self.on_idle: Callable[[], None] | None = None
+        self.trouble = ""
 
 
 def freest(slots: Iterable[Slot], limit: int) -> Slot | None:

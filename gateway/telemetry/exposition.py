@@ -22,6 +22,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Cold starts take tens of milliseconds here; the bounds resolve that.
 LOAD_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+BREAKER_STATES = ("closed", "half_open", "open")
+
 _REQUEST = ("model", "version", "protocol")
 _MODEL = ("model", "version")
 
@@ -35,11 +37,26 @@ class LoadSeries(msgspec.Struct):
     phases: dict[str, Histogram]
 
 
+class UpstreamSeries(msgspec.Struct):
+    """What the instances of one remote model version have counted, and how many are in each state."""
+
+    model: str
+    version: int
+    states: dict[str, int]
+    requests: int
+    retries: int
+    refused: int
+    trips: int
+
+
 class ControlFacts(Protocol):
     """What the controller itself counts."""
 
     def loads(self) -> Iterable[LoadSeries]:
         """Loads by model version."""
+
+    def upstreams(self) -> Iterable[UpstreamSeries]:
+        """What remote models counted, by model version."""
 
     def restarts(self) -> Mapping[tuple[str, int], int]:
         """Workers that died, by model version."""
@@ -77,6 +94,7 @@ class _Page(Collector):
         yield from _gauges(self._merged)
         yield from _loads(self._facts)
         yield from device_families(self._devices)
+        yield from _upstreams(self._facts)
 
 
 def _requests(merged: Merged) -> Iterable[Metric]:
@@ -147,6 +165,35 @@ def _loads(facts: ControlFacts) -> Iterable[Metric]:
     for (model, version), name in sorted(facts.states().items()):
         state.add_metric([model, str(version), name], 1)
     return [loads, phases, restarts, processes, state]
+
+
+def _upstreams(facts: ControlFacts) -> Iterable[Metric]:
+    counters = {
+        "requests": CounterMetricFamily(
+            "gateway_upstream_requests", "Batches for a remote model's upstream.", labels=_MODEL
+        ),
+        "retries": CounterMetricFamily(
+            "gateway_upstream_retries", "Those that were sent once more.", labels=_MODEL
+        ),
+        "refused": CounterMetricFamily(
+            "gateway_upstream_refused", "Those that an open circuit breaker refused.", labels=_MODEL
+        ),
+        "trips": CounterMetricFamily(
+            "gateway_upstream_breaker_trips", "Times that a circuit breaker opened.", labels=_MODEL
+        ),
+    }
+    state = GaugeMetricFamily(
+        "gateway_upstream_breaker_state",
+        "Instances by the state of their breaker.",
+        labels=(*_MODEL, "state"),
+    )
+    for series in facts.upstreams():
+        labels = [series.model, str(series.version)]
+        for name, family in counters.items():
+            family.add_metric(labels, getattr(series, name))
+        for name in BREAKER_STATES:
+            state.add_metric([*labels, name], series.states.get(name, 0))
+    return [*counters.values(), state]
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:

@@ -37,6 +37,8 @@ _FRAMES_PER_WAKE = 16
 _MAX_PLANS = 512
 _MAX_REPLY_SEGMENTS = 64
 _MAX_REPLY_BYTES = 4 << 30
+# What "no deadline" comes to.
+MAX_LIMIT_S = 86_400.0
 
 
 class ReplyLease:
@@ -145,6 +147,12 @@ class WorkerLink:
         if batch_id in self._flights:
             self._windows[batch_id] = self._windows.get(batch_id, STREAM_WINDOW_BYTES) + size
             self._outbox.send(frames.pack_stream(Kind.CREDIT, self._generation, batch_id, size))
+
+    def limit(self, batch_id: int, timeout_s: float) -> None:
+        """See links.Link.limit."""
+        left_ns = int(min(max(timeout_s, 0.0), MAX_LIMIT_S) * 1e9)
+        if self._is_open:
+            self._outbox.send(frames.pack_stream(Kind.LIMIT, self._generation, batch_id, left_ns))
 
     def stop(self, batch_id: int) -> None:
         """See links.Link.stop."""
@@ -259,13 +267,15 @@ class WorkerLink:
             case Kind.ERROR:
                 failure, text = frames.unpack_error(header, self._view)
                 self._land(header.batch)
-                self._listener.on_error(self, header.batch, failure, text)
+                self._listener.on_error(self, header.batch, failure, text, header.a * 1e-3)
             case Kind.FAULT:
                 failure, text = frames.unpack_error(header, self._view)
                 _, window = self._streaming(header.batch)
                 cost = frames.part_cost(0)
                 self._windows[header.batch] = window - cost
                 self._listener.on_part(self, header.batch, Fault(failure, text), cost, None)
+            case Kind.STATE:
+                self._listener.on_state(self, frames.unpack_text(header, self._view))
             case Kind.END:
                 frames.check_stream(header)
                 self._check_streams()

@@ -16,6 +16,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import msgspec
@@ -23,6 +24,7 @@ import msgspec
 from gateway.core.clock import Clock, monotonic_ns, monotonic_s
 from gateway.runtimes.contract import EngineBroken, LoadError, one_line
 from gateway.workers.arena import Arena
+from gateway.workers.concurrency import Completions, Step
 from gateway.workers.execution import Executor
 from gateway.workers.frames import ProtocolViolation
 from gateway.workers.loading import load_model
@@ -74,6 +76,8 @@ class Worker:
         self._pulse = Pulse(control, clock)
         self._channels: dict[int, DataChannel] = {}
         self._executor: Executor | None = None
+        self._completions: Completions | None = None  # of a model that runs several batches at a time
+        self._trouble = ""
         self._is_stopping = False
         self._exit_status = 0
 
@@ -97,6 +101,8 @@ class Worker:
         if self._executor is not None:
             self._executor.model.close()
             self._executor.arena.close()
+        if self._completions is not None:
+            self._completions.close()
         self._epoll.close()
         self._wakeup.close()
         self._waker.close()
@@ -115,6 +121,9 @@ class Worker:
             self._serve(fd)
         elif fd == self._control.fileno():
             self._take_control()
+        elif self._completions is not None and fd == self._completions.fd:
+            for step in self._completions.take():
+                step()
 
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
         self._is_stopping = True  # the wake-up descriptor ends the wait; a batch in hand ends first
@@ -138,6 +147,23 @@ class Worker:
 
     def _progress(self) -> None:
         self._pulse.busy_since = self._clock()  # a stream that goes on is not hung, however long it is
+
+    def _put(self, fd: int, step: Step) -> None:
+        """Called by any thread of a model with a concurrency."""
+        if self._completions is not None:
+            self._completions.put(partial(self._step, fd, step))
+
+    def _step(self, fd: int, step: Step) -> None:
+        """What a batch came to, and whatever else a channel is told outside its turn."""
+        try:
+            step()
+        except FrontGone:
+            self._disconnect(fd)
+
+    def _tell_state(self, trouble: str) -> None:
+        self._trouble = trouble
+        for fd, channel in tuple(self._channels.items()):
+            self._step(fd, partial(channel.tell, trouble))
 
     def _disconnect(self, fd: int) -> None:
         self._epoll.unregister(fd)
@@ -174,6 +200,11 @@ class Worker:
             self._tell(LoadFailed(one_line(error)))
             return
         self._executor = Executor(model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
+        if (concurrent := self._executor.concurrent) is not None:
+            completions = self._completions = Completions()
+            self._epoll.register(completions.fd, select.EPOLLIN)
+            concurrent.watch(lambda trouble: completions.put(partial(self._tell_state, trouble)))
+            self._pulse.count_upstream = concurrent.counts
         self._tell(Loaded(model.spec, phases_s, note))
         self._pulse.beat()
 
@@ -183,9 +214,12 @@ class Worker:
                 os.close(fd)
             return
         sock = socket.socket(fileno=fds[0])
-        channel = DataChannel(sock, generation, self._executor, self._now_ns, self._progress)
+        put = partial(self._put, fds[0])
+        channel = DataChannel(sock, generation, self._executor, self._now_ns, self._progress, put)
         self._channels[fds[0]] = channel
         self._epoll.register(fds[0], select.EPOLLIN)
+        if self._trouble:
+            self._step(fds[0], partial(channel.tell, self._trouble))
 
     def _tell(self, message: FromWorker) -> None:
         with suppress(OSError):  # a controller that is gone is seen by the next wait

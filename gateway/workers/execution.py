@@ -19,7 +19,16 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, TensorSpec, iterate_bytes_elements, serialise_bytes_elements
-from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadedModel, StreamingModel, streaming
+from gateway.runtimes.contract import (
+    ABSENT,
+    Array,
+    BadInput,
+    ConcurrentModel,
+    LoadedModel,
+    StreamingModel,
+    concurrent,
+    streaming,
+)
 from gateway.workers import frames
 from gateway.workers.arena import Arena, ArenaLease, Segment
 from gateway.workers.frames import HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
@@ -128,6 +137,8 @@ class Executor:
         self.view = memoryview(mmap.mmap(-1, MAX_FRAME_BYTES))
         self._spec = model.spec
         self.streaming: StreamingModel | None = streaming(model)
+        self.concurrent: ConcurrentModel | None = concurrent(model)
+        self.is_plain = self.streaming is None and self.concurrent is None
         self._plans: dict[bytes, ServePlan] = {}
 
     def plan(self, total: int, payload: int) -> ServePlan:

@@ -7,6 +7,7 @@ fixed header of 48 bytes, a *table* that says which tensors come with it, and th
              u64 batch     the sender's number of the batch
              u32 total     length of the packet        u32 payload  where the inline tensors begin
              u64 a         REPLY, END: ns in the engine SEGMENT: its size   CREDIT: bytes
+                           LIMIT: ns that are left      ERROR: ms to wait before asking again
              u32 b, c      REPLY: ns before and after the engine
              u32 detail    ERROR, FAULT: Failure        SEGMENT, FORGET, RELEASE: its number
              u32 zero
@@ -75,7 +76,9 @@ class Kind(enum.IntEnum):
     CALLS = 12  # front to worker: the next packet carries the worker's end of a channel for calls
     CALL = 13  # on that channel, see call_frames: a model asks for another one's answer
     ANSWER = 14  # its answer, or that there is none
+    LIMIT = 15  # front to worker: the time that the batch of the next frame has
     FAULT = 16  # worker to front: like an ERROR in place of one PART, and more follows
+    STATE = 17  # worker to front: why its model cannot answer now; without a text it can
 
 
 class Failure(enum.IntEnum):
@@ -85,6 +88,9 @@ class Failure(enum.IntEnum):
     MODEL_FAILED = 2
     FATAL = 3  # the worker cannot go on and exits after this frame
     NO_MEMORY = 4  # no shared memory left for the outputs
+    UNAVAILABLE = 5  # what the model depends on does not answer; another time it may
+    TIMED_OUT = 6  # no answer in the time there was
+    UPSTREAM_FAILED = 7  # as MODEL_FAILED, but nothing is run again to find out which member is to blame
 
 
 class Region(NamedTuple):
@@ -159,23 +165,36 @@ def pack_control(kind: Kind, generation: int, segment: int, size: int = 0) -> by
     return HEADER.pack(word, 0, HEADER_BYTES, HEADER_BYTES, size, 0, 0, segment, 0)
 
 
-def pack_error(generation: int, batch: int, failure: Failure, text: str) -> bytes:
+def pack_error(generation: int, batch: int, failure: Failure, text: str, retry_after_ms: int = 0) -> bytes:
     """An ERROR frame; `text` is cut to what fits."""
     raw = text.encode(errors="replace")[:MAX_TEXT_BYTES]
-    word = header_word(Kind.ERROR, generation)
-    return HEADER.pack(word, batch, HEADER_BYTES + len(raw), HEADER_BYTES, 0, 0, 0, failure, 0) + raw
+    word, total = header_word(Kind.ERROR, generation), HEADER_BYTES + len(raw)
+    return HEADER.pack(word, batch, total, HEADER_BYTES, retry_after_ms, 0, 0, failure, 0) + raw
 
 
 def unpack_error(header: Header, frame: memoryview) -> tuple[Failure, str]:
     """Failure and one line of text of an ERROR or FAULT frame; raises ProtocolViolation."""
-    raw = bytes(frame[header.payload : header.total])
-    if header.payload != HEADER_BYTES or len(raw) > MAX_TEXT_BYTES:
-        raise ProtocolViolation("an ERROR frame of the wrong size")
+    text = unpack_text(header, frame)
     try:
         failure = Failure(header.detail)
     except ValueError:
         raise ProtocolViolation(f"unknown failure {header.detail}") from None
-    return failure, " ".join(raw.decode(errors="replace").split())
+    return failure, text
+
+
+def pack_state(generation: int, trouble: str) -> bytes:
+    """A STATE frame; `trouble` is cut to what fits."""
+    raw = trouble.encode(errors="replace")[:MAX_TEXT_BYTES]
+    word, total = header_word(Kind.STATE, generation), HEADER_BYTES + len(raw)
+    return HEADER.pack(word, 0, total, HEADER_BYTES, 0, 0, 0, 0, 0) + raw
+
+
+def unpack_text(header: Header, frame: memoryview) -> str:
+    """The one line of text of an ERROR, FAULT or STATE frame; raises ProtocolViolation."""
+    raw = bytes(frame[header.payload : header.total])
+    if header.payload != HEADER_BYTES or len(raw) > MAX_TEXT_BYTES:
+        raise ProtocolViolation(f"an {header.kind.name} frame of the wrong size")
+    return " ".join(raw.decode(errors="replace").split())
 
 
 def pack_fault(generation: int, batch: int, failure: Failure, text: str) -> bytes:
@@ -185,13 +204,13 @@ def pack_fault(generation: int, batch: int, failure: Failure, text: str) -> byte
 
 
 def pack_stream(kind: Kind, generation: int, batch: int, amount: int = 0) -> bytes:
-    """An END, CREDIT or CANCEL frame of `batch`; `amount` is what the kind counts."""
+    """An END, CREDIT, CANCEL or LIMIT frame of `batch`; `amount` is what the kind counts."""
     word = header_word(kind, generation)
     return HEADER.pack(word, batch, HEADER_BYTES, HEADER_BYTES, amount, 0, 0, 0, 0)
 
 
 def check_stream(header: Header) -> None:
-    """Raises ProtocolViolation unless an END, CREDIT or CANCEL frame is its header alone."""
+    """Raises ProtocolViolation unless an END, CREDIT, CANCEL or LIMIT frame is its header alone."""
     if header.total != HEADER_BYTES or header.b or header.c or header.detail:
         raise ProtocolViolation(f"a malformed {header.kind.name} frame")
 

@@ -96,6 +96,9 @@ class InlineLink:
     def grant(self, batch_id: int, size: int) -> None:
         """See links.Link.grant. Nothing to do: no model that runs in a front is decoupled."""
 
+    def limit(self, batch_id: int, timeout_s: float) -> None:
+        """See links.Link.limit. Nothing to do: no model that runs in a front has a concurrency."""
+
     def stop(self, batch_id: int) -> None:
         """See links.Link.stop. Nothing to do: a batch is over before anybody could say this."""
 

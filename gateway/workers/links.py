@@ -49,8 +49,12 @@ class Link(Protocol):
     def grant(self, batch_id: int, size: int) -> None:
         """Lets the worker send `size` more bytes of a stream's parts, as `frames.part_cost` counts."""
 
+    def limit(self, batch_id: int, timeout_s: float) -> None:
+        """Tells the worker how long the batch sent next may take; must be for a model with a concurrency."""
+
     def stop(self, batch_id: int) -> None:
-        """Asks the worker to end a stream that nobody waits for; its end is still told."""
+        """Asks the worker to end a batch that nobody waits for (a stream, or one of many at the same
+        time); its end is still told."""
 
     def close(self) -> None:
         """Drops the link; answers to batches in flight never come, and on_lost is not called."""
@@ -91,8 +95,14 @@ class LinkListener(Protocol):
     def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
         """A decoupled model has given all its answers to a batch."""
 
-    def on_error(self, link: Link, batch_id: int, failure: Failure, text: str) -> None:
-        """A batch has no outputs; `text` is one line for the caller. The link stays usable."""
+    def on_error(self, link: Link, batch_id: int, failure: Failure, text: str, wait_s: float = 0.0) -> None:
+        """A batch has no outputs; `text` is one line for the caller. The link stays usable.
+
+        `wait_s` is when to ask again, where the instance knows; else 0.
+        """
+
+    def on_state(self, link: Link, trouble: str) -> None:
+        """Why the instance cannot answer now, "" where it can; said when that changes."""
 
     def on_suspect(self, link: Link, reason: str) -> None:
         """The worker answered against its model's signature: it should be replaced."""

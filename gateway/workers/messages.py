@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.core.model import ModelSpec
 from gateway.core.warmup import Warmup
+from gateway.runtimes.contract import UpstreamCounts
 
 # ---- controller to worker -----------------------------------------------------------------------
 
@@ -66,10 +67,14 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
-    """Still alive (its own thread, so also during a long run); `busy_s` is the age of the batch in hand."""
+    """Still alive (its own thread, so also during a long run); `busy_s` is the age of the batch in hand.
+
+    `upstream` is what a model has counted that asks another server.
+    """
 
     busy_s: float
     executed: int
+    upstream: UpstreamCounts | None = None
 
 
 FromWorker = Loaded | LoadFailed | Beat

@@ -10,14 +10,21 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 
 from gateway.core.clock import Clock
+from gateway.runtimes.contract import UpstreamCounts
 from gateway.workers.messages import Beat
 
 INTERVAL_S = 1.0
 ORPHAN_GRACE_S = 3.0
+
+
+def _no_upstream() -> UpstreamCounts | None:
+    """Most models ask nobody."""
+    return None
 
 
 class Pulse:
@@ -26,6 +33,7 @@ class Pulse:
     def __init__(self, control: socket.socket, clock: Clock) -> None:
         self.busy_since = 0.0
         self.executed = 0
+        self.count_upstream: Callable[[], UpstreamCounts | None] = _no_upstream
         self._control = control
         self._clock = clock
         self._is_beating = False
@@ -57,7 +65,8 @@ class Pulse:
 
     def _send(self) -> None:
         since = self.busy_since
-        beat = Beat(max(0.0, self._clock() - since) if since else 0.0, self.executed)
+        busy_s = max(0.0, self._clock() - since) if since else 0.0
+        beat = Beat(busy_s, self.executed, self.count_upstream())
         try:
             self._control.send(msgspec.msgpack.encode(beat), socket.MSG_DONTWAIT)
         except OSError:

@@ -17,6 +17,7 @@ from gateway.runtimes.contract import (
     BadInput,
     EngineBroken,
     ModelFailed,
+    Outcome,
     StreamEnded,
     StreamingModel,
     one_line,
@@ -24,6 +25,7 @@ from gateway.runtimes.contract import (
 from gateway.workers import frames
 from gateway.workers.arena import ArenaLease, Segment
 from gateway.workers.call_channel import CallChannel
+from gateway.workers.concurrency import Calls, Put, failure_of
 from gateway.workers.execution import (
     Executor,
     LargeOutputs,
@@ -54,6 +56,11 @@ def _unnoticed() -> None:
     """Nobody wants to know of a stream's progress."""
 
 
+def _never(step: Callable[[], None]) -> None:
+    """Of a model that runs one batch after the other nothing is done later."""
+    raise AssertionError("a step of no model with a concurrency")
+
+
 class DataChannel:
     """Serves one front; a frame that breaks the protocol ends the channel, never the process."""
 
@@ -64,6 +71,7 @@ class DataChannel:
         executor: Executor,
         now_ns: Callable[[], int],
         on_progress: Callable[[], None] = _unnoticed,
+        put: Put = _never,  # has a step called by the thread that calls `serve_one`, soon
     ) -> None:
         configure(sock)
         self._sock = sock
@@ -76,6 +84,8 @@ class DataChannel:
         self._part_word = frames.header_word(Kind.PART, generation)
         self._heard = memoryview(bytearray(_HEARD_BYTES))
         self._streamed: ServePlan | None = None  # of the batch that is a stream now
+        model = executor.concurrent
+        self._beside = None if model is None else Calls(model, put, self._finish)
         self._theirs = ForeignSegments(_MAX_SEGMENTS, _MAX_SEGMENT_BYTES)
         self._lent: dict[int, ArenaLease] = {}
         self._announced: set[int] = set()
@@ -109,6 +119,8 @@ class DataChannel:
 
     def close(self) -> None:
         """Must be called when the channel has ended, for whatever reason."""
+        if self._beside is not None:
+            self._beside.close()
         self._executor.arena.unsubscribe(self._forget)
         for lease in self._lent.values():
             lease.release()
@@ -125,10 +137,10 @@ class DataChannel:
         if self._calls is not None:
             self._calls.begin(batch)
         try:
-            if self._executor.streaming is None:
+            if self._executor.is_plain:
                 self._answer(batch, plan, memory)
             else:
-                self._stream(batch, plan, self._executor.streaming)
+                self._begin(batch, plan)
         except (FrontGone, ProtocolViolation):
             raise
         except EngineBroken as error:
@@ -146,6 +158,13 @@ class DataChannel:
             memory.free()
             if self._calls is not None:
                 self._calls.end()
+
+    def _begin(self, batch: int, plan: ServePlan) -> None:
+        """Runs a batch that is answered in parts, or beside others."""
+        if self._beside is not None:
+            self._beside.begin(batch, plan, self._executor.inputs(plan, self._theirs), self._now_ns())
+        elif self._executor.streaming is not None:
+            self._stream(batch, plan, self._executor.streaming)
 
     def _answer(self, batch: int, plan: ServePlan, memory: LargeOutputs) -> None:
         begun = self._now_ns()
@@ -264,17 +283,42 @@ class DataChannel:
         plan = self._streamed
         assert plan is not None, "a stream sends nothing once it is closed"
         word = self._reply_word if is_last else self._part_word
+        return frames.part_cost(self._send_results(word, batch, plan, results, 0))
+
+    def _send_results(
+        self, word: int, batch: int, plan: ServePlan, results: Sequence[Array], infer_ns: int
+    ) -> int:
+        """Sends a REPLY or PART; the bytes of its tensors. Raises ModelMisbehaved, NoRoom, FrontGone."""
         form = self._known_form(plan, results)
         if form is not None:
-            self._send(_packed(word, batch, form, [result.tobytes() for result in results]))
-            return frames.part_cost(form.tensor_bytes)
+            inline = [result.tobytes() for result in results]
+            self._send(_packed(word, batch, form, inline, infer_ns))
+            return form.tensor_bytes
         memory = LargeOutputs(self._executor.arena)
         try:
             form, inline = self._new_form(plan, results, memory)
-            self._send(_packed(word, batch, form, inline))
+            self._send(_packed(word, batch, form, inline, infer_ns))
         finally:
             memory.free()
-        return frames.part_cost(form.tensor_bytes)
+        return form.tensor_bytes
+
+    # ---- batches at the same time -----------------------------------------------------------------
+
+    def tell(self, trouble: str) -> None:
+        """Tells the front why the model cannot answer now, or ("") that it can; raises FrontGone."""
+        self._send(frames.pack_state(self._generation, trouble))
+
+    def _finish(self, batch: int, plan: ServePlan, outcome: Outcome, begun_ns: int) -> None:
+        """Answers a batch that ran beside others; raises FrontGone."""
+        if not isinstance(outcome, Exception):
+            try:
+                self._send_results(self._reply_word, batch, plan, outcome, self._now_ns() - begun_ns)
+                return
+            except (ModelMisbehaved, NoRoom) as error:
+                outcome = error
+        failure, text, wait_s = failure_of(outcome)
+        wait_ms = min(int(wait_s * 1000), _U32)
+        self._send(frames.pack_error(self._generation, batch, failure, text, wait_ms))
 
     def send_fault(self, batch: int, error: Exception) -> int:
         """See streaming.Channel; raises FrontGone."""
@@ -301,6 +345,10 @@ class DataChannel:
     def _obey(self, header: Header) -> None:
         if header.kind in {Kind.CREDIT, Kind.CANCEL} and self._executor.streaming is not None:
             frames.check_stream(header)  # of a stream that has ended since it was sent, unless `hear` knows
+            return
+        if header.kind in {Kind.LIMIT, Kind.CANCEL} and self._beside is not None:
+            frames.check_stream(header)
+            self._beside.obey(header)
             return
         frames.check_control(header)
         match header.kind:
@@ -352,9 +400,10 @@ class DataChannel:
         poll.poll(_SEND_TIMEOUT_MS)
 
 
-def _packed(word: int, batch: int, form: ReplyForm, inline: Sequence[bytes]) -> bytes:
-    """The frame of an answer of `form`, of which no times are told."""
-    pieces = [HEADER.pack(word, batch, form.total, HEADER_BYTES + len(form.table), 0, 0, 0, 0, 0), form.table]
+def _packed(word: int, batch: int, form: ReplyForm, inline: Sequence[bytes], infer_ns: int) -> bytes:
+    """The frame of an answer of `form`; of its times it tells one."""
+    payload = HEADER_BYTES + len(form.table)
+    pieces = [HEADER.pack(word, batch, form.total, payload, infer_ns, 0, 0, 0, 0), form.table]
     for data, pad in zip(inline, form.pads, strict=True):
         pieces.append(data)
         if pad:

@@ -21,11 +21,13 @@ from random import Random
 import msgspec
 
 from gateway.core.clock import Clock
+from gateway.core.model import ModelKey
 from gateway.workers.forkserver import Channel, ForkServer, OpenChannel
-from gateway.workers.messages import Beat, FromWorker, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.messages import Beat, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
 from gateway.workers.parentage import adopt_orphans
 from gateway.workers.processes import describe, try_reap
 from gateway.workers.settings import WorkerSettings
+from gateway.workers.upstreams import Upstreams
 
 log = logging.getLogger("gateway.workers")
 
@@ -73,6 +75,7 @@ class WorkerHandle:
         self.id = worker_id
         self.pid: int | None = None
         self.executed = 0
+        self._model: ModelKey | None = None
         self._supervisor = supervisor
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
@@ -89,6 +92,8 @@ class WorkerHandle:
 
     def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None:
         """Sends at once or as soon as the worker exists; takes `fds` over."""
+        if isinstance(message, Load):
+            self._model = message.spec.key
         if self._channel:
             self._channel.send(message, fds)
             return
@@ -156,8 +161,10 @@ class WorkerHandle:
         for fd in fds:  # a worker has none to give
             os.close(fd)
         match message:
-            case Beat(busy_s, executed):
+            case Beat(busy_s, executed, upstream):
                 self.executed = executed
+                if upstream is not None and self._model is not None:
+                    self._supervisor.upstreams.take(self.id, self._model, upstream)
                 self._supervisor.beat(self, busy_s)
             case Loaded():
                 self.last_beat = None if self.is_ending else self._supervisor.clock()
@@ -222,6 +229,7 @@ class Supervisor:
     ) -> None:
         self.settings = settings
         self.clock = clock
+        self.upstreams = Upstreams()
         self._open_channel = open_channel
         self._loop = asyncio.get_running_loop()
         self._ids = count(1)
@@ -300,6 +308,7 @@ class Supervisor:
     def forget(self, handle: WorkerHandle) -> None:
         """The handle has ended."""
         self._exited += 1
+        self.upstreams.forget(handle.id)
         del self._workers[handle.id]
         if handle.pid is not None:
             self._by_pid.pop(handle.pid, None)

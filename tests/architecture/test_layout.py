@@ -61,8 +61,8 @@ def test_only_workers_import_engines(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["gateway.front", "gateway.controller", "gateway.cli.app"])
-def test_grpcio_is_for_those_who_ask_for_it(module: str) -> None:
-    assert "grpc" not in imported_by(module)
+def test_grpcio_and_aiohttp_are_for_those_who_ask_for_them(module: str) -> None:
+    assert imported_by(module) & {"grpc", "aiohttp"} == set()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,8 @@ def test_grpcio_is_for_those_who_ask_for_it(module: str) -> None:
 )
 def test_a_worker_imports_no_server(module: str) -> None:
     assert (
-        imported_by(module) & {"starlette", "uvloop", "httptools", "grpc", "google", "typer", "pydantic"}
+        imported_by(module)
+        & {"starlette", "uvloop", "httptools", "grpc", "aiohttp", "google", "typer", "pydantic"}
         == set()
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.cases import GRPCIO, MAX_REQUEST_BYTES, NATIVE, REST_BINARY, REST_JSON
 from tests.conformance.doors import Door, Grpc, RestBinary, RestJson
-from tests.conformance.models import KINDS
+from tests.conformance.models import KINDS, remote
 from tests.fakes.gateway_process import Gateway, gateway
 
 LIMITS = {
@@ -54,3 +54,14 @@ def doors(gateways: Mapping[str, Gateway]) -> Generator[Mapping[str, Door]]:
             NATIVE: Grpc(NATIVE, channels["native"]),
             GRPCIO: Grpc(GRPCIO, channels["grpcio"]),
         }
+
+
+@pytest.fixture(scope="module")
+def behind(gateways: Mapping[str, Gateway], tmp_path_factory: pytest.TempPathFactory) -> Generator[Door]:
+    """A door of a third gateway, whose models are those of the first, over either protocol."""
+    root = tmp_path_factory.mktemp("remote")
+    upstream = gateways["native"]
+    remote(root, {"http": upstream.http, "grpc": f"grpc://{upstream.grpc}"})
+    with gateway(root, environment=LIMITS) as running:
+        yield RestBinary(REST_BINARY, running.http)
+        assert running.stop() == 0, running.log.read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onnx import TensorProto
@@ -23,6 +23,7 @@ from tests.fakes.python_files import (
     add_model,
     write,
 )
+from tests.fakes.remote_models import add_remote
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -212,6 +213,17 @@ def decoupled(root: Path) -> None:
     add_model(root, "repeat_int32", REPEAT, REPEAT_CONFIG)
     ends = (("N TYPE_INT32 [ 1 ]",), ("I TYPE_INT32 [ 1 ]",))
     add_ensemble(root, "counting", config_of((("later", {"N": "N"}, {"I": "I"}),), *ends))
+
+
+# What `remote` puts in front of another gateway, once for each protocol between the two.
+BEHIND = (*(f"echo_{datatype.lower()}" for datatype in ELEMENTS), "simple", "table", "three_only", "busy")
+
+
+def remote(root: Path, urls: Mapping[str, str]) -> None:
+    """Each of BEHIND as "http.name" and "grpc.name"."""
+    for protocol, url in urls.items():
+        for name in BEHIND:
+            add_remote(root, f"{protocol}.{name}", url, model_name=name)
 
 
 KINDS: tuple[Callable[[Path], None], ...] = (

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import pytest
 
 from gateway.core.dtypes import BY_NAME
-from tests.conformance.cases import CASES, DATATYPES, DOORS, GRPC, Case
+from tests.conformance.cases import CASES, DATATYPES, DOORS, GRPC, REST_BINARY, Case
 from tests.conformance.content_types import CONTENT_TYPES
 from tests.conformance.doors import Door, Outcome, Told
+from tests.conformance.models import BEHIND
 from tests.conformance.optional_inputs import OPTIONAL
 from tests.conformance.streams import UNARY
 
@@ -26,6 +27,9 @@ CONTRACT = {
     "QUEUE_TIMEOUT": ("503", "UNAVAILABLE"),
 }
 
+# Those that are about a model, and not about what a gateway has or lets in.
+THROUGH = [case for case in CASES if case.model in BEHIND and not case.garbage and case.version in {"", "1"}]
+
 
 ALL = (*CASES, *OPTIONAL, *UNARY, *CONTENT_TYPES)
 
@@ -40,6 +44,19 @@ def test_every_door_leads_to_the_same(doors: Mapping[str, Door], case: Case) -> 
             check_failure(name, case, outcome)
     if case.failure is not None and case.failure.same_text:
         assert len({outcome.text for outcome in outcomes.values()}) == 1, outcomes
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("case", THROUGH, ids=lambda case: case.id)
+def test_a_remote_model_is_no_other(behind: Door, case: Case, protocol: str) -> None:
+    """Who asks a gateway before another one hears the same; which of the two refuses is nobody's matter."""
+    asked = case._replace(model=f"{protocol}.{case.model}")
+    outcome = behind.ask(asked)
+    if case.failure is None:
+        check_answer(REST_BINARY, asked, outcome)
+    else:
+        assert (outcome.status, outcome.code) == (CONTRACT[case.failure.code][0], case.failure.code), outcome
+        assert outcome.text
 
 
 def check_answer(name: str, case: Case, outcome: Outcome) -> None:

@@ -72,6 +72,8 @@ class Answers:
         self.errors: dict[int, tuple[Failure, str]] = {}
         self.parts: dict[int, list[tuple[Any, ...]]] = {}
         self.ends: dict[int, int] = {}
+        self.waits: dict[int, float] = {}
+        self.troubles: list[str] = []
         self.suspicions: list[str] = []
         self.lost: list[tuple[str, tuple[int, ...]]] = []
 
@@ -89,9 +91,13 @@ class Answers:
         assert batch_id not in self.ends
         self.ends[batch_id] = infer_ns
 
-    def on_error(self, link: Any, batch_id: int, failure: Failure, text: str) -> None:
+    def on_error(self, link: Any, batch_id: int, failure: Failure, text: str, wait_s: float = 0.0) -> None:
         assert batch_id not in self.errors
         self.errors[batch_id] = (failure, text)
+        self.waits[batch_id] = wait_s
+
+    def on_state(self, link: Any, trouble: str) -> None:
+        self.troubles.append(trouble)
 
     def on_suspect(self, link: Any, reason: str) -> None:
         self.suspicions.append(reason)

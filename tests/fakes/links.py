@@ -33,6 +33,7 @@ class FakeLink:
         self.is_closed = False
         self.granted: list[tuple[int, int]] = []
         self.stopped: list[int] = []
+        self.limits: list[tuple[int, float]] = []
 
     @property
     def in_flight(self) -> int:
@@ -64,6 +65,9 @@ class FakeLink:
 
     def grant(self, batch_id: int, size: int) -> None:
         self.granted.append((batch_id, size))
+
+    def limit(self, batch_id: int, timeout_s: float) -> None:
+        self.limits.append((batch_id, timeout_s))
 
     def stop(self, batch_id: int) -> None:
         self.stopped.append(batch_id)

@@ -374,6 +374,18 @@ def test_ready_means_callable_loaded_or_not() -> None:
     assert not world.pipeline.is_model_ready("double", 1)
 
 
+def test_a_model_whose_only_instance_is_in_trouble_is_not_ready_and_is_asked_all_the_same() -> None:
+    world = World()
+    world.world("ready")
+    link = world.attach()
+    link.queue.on_state(link, "its upstream is down")
+    assert not world.pipeline.is_model_ready("double", 0)
+    world.ask()
+    assert len(link.sent) == 1  # what it says to a request is better than what it said last
+    link.queue.on_state(link, "")
+    assert world.pipeline.is_model_ready("double", 0)
+
+
 def test_a_request_that_was_not_understood_leaves_a_record() -> None:
     world = World()
     world.pipeline.refused("grpc", InvalidInput("garbage"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.repository.formats import FORMATS, matching
+from gateway.repository.formats import FORMATS, REMOTE, matching
 
 ONNX, TENSORRT, TORCH_SCRIPT, TORCH_EXPORTED, PYTHON = FORMATS
 
@@ -25,6 +25,9 @@ def test_only_onnx_carries_no_code() -> None:
         ("tensorrt_plan", "", (TENSORRT,)),
         ("", "tensorrt", (TENSORRT,)),
         ("tensorflow_savedmodel", "", ()),
+        ("", "remote", (REMOTE,)),
+        ("remote", "", (REMOTE,)),
+        ("remote", "python", ()),
         ("ONNXRUNTIME_ONNX", "", ()),
     ],
 )

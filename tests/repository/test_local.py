@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from gateway.core.model import check_name
 from gateway.repository import local, pbtxt
-from gateway.repository.catalogue import Catalogue, ModelEntry, Override, PartialConfig, RefusedVersion
+from gateway.repository.catalogue import (
+    Catalogue,
+    ModelEntry,
+    Override,
+    PartialConfig,
+    RefusedVersion,
+    to_spec,
+)
 from gateway.repository.formats import FORMATS
 from gateway.repository.local import RepositoryUnreachable, scan, scan_all, scan_one
 from gateway.repository.versions import parse_folder
@@ -211,6 +218,19 @@ def test_a_python_model_is_found_by_its_file_and_never_runs_inline(root: Path) -
 
 
 # ---- half-written models ------------------------------------------------------------------------
+
+
+def test_a_model_that_is_served_elsewhere_needs_a_version_folder_and_nothing_in_it(root: Path) -> None:
+    config = 'backend: "remote" parameters { key: "url" value { string_value: "http://127.0.0.1:1" } }'
+    (root / "far" / "1").mkdir(parents=True)
+    (root / "far" / "config.pbtxt").write_text(config)
+    entry = only(root)
+    assert numbers(entry) == (1,)
+    assert (entry.versions[0].backend, entry.versions[0].runtime_file) == ("remote", "")
+    spec = to_spec(entry, 1).spec
+    assert (spec.platform, spec.concurrency) == ("remote", 64)
+    (root / "far" / "1").rmdir()
+    assert only(root).broken == "there is no version folder (a positive integer)"
 
 
 def test_a_version_being_uploaded_does_not_displace_the_one_that_serves(root: Path) -> None:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from gateway.generated import model_config_pb2 as pb
-from gateway.repository.options import check_optional, read_isolation, read_labels, read_options
+from gateway.repository.options import (
+    check_optional,
+    read_concurrency,
+    read_isolation,
+    read_labels,
+    read_options,
+    told,
+)
 from gateway.repository.refusal import ConfigRefused
 
 
@@ -75,3 +82,50 @@ def test_an_input_may_be_left_out_where_the_engine_can_do_without() -> None:
     config.backend = "pytorch"
     with pytest.raises(ConfigRefused, match=r"input\[1\].optional: is not supported for backend 'pytorch'"):
         check_optional(config)
+
+
+def remote(**options: str) -> pb.ModelConfig:
+    message = pb.ModelConfig(backend="remote")
+    for key, value in options.items():
+        message.parameters[key].string_value = value
+    return message
+
+
+def test_a_remote_model_has_the_options_of_its_upstream() -> None:
+    options = {"url": "grpc://upstream:8001", "max_in_flight": "7"}
+    assert read_options(remote(**options)) == options
+    assert read_concurrency("remote", options) == 7
+    assert read_concurrency("remote", {"url": "http://a"}) == 64
+    assert read_concurrency("python", {"max_in_flight": "7"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "parameters['url']: must be given"),
+        ({"url": "ftp://a"}, "parameters['url']: must be given, and begin with http://"),
+        ({"url": "http://a", "uri": "x"}, "parameters['uri']: is not one of url, model_name"),
+        ({"url": "http://a", "retries": "9"}, "parameters['retries']: '9' is not in 0..4"),
+        ({"url": "http://a", "gateway.isolation": "inline"}, "inline is not supported for backend 'remote'"),
+    ],
+)
+def test_what_an_upstream_cannot_be_is_refused_by_name(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigRefused) as caught:
+        read_options(remote(**options))
+    assert words in caught.value.text
+
+
+def test_a_model_that_is_served_elsewhere_has_no_file() -> None:
+    message = remote(url="http://a")
+    message.default_model_filename = "model.onnx"
+    with pytest.raises(ConfigRefused, match="default_model_filename"):
+        read_options(message)
+
+
+def test_callers_are_not_shown_where_an_upstream_is() -> None:
+    message = remote(url="https://a", token_env="TOKEN", ca_file="ca.pem", retries="1")
+    assert set(told(message).parameters) == {"retries"}
+    assert set(message.parameters) == {"url", "token_env", "ca_file", "retries"}
+    other = pb.ModelConfig(backend="python")
+    other.parameters["url"].string_value = "of its own"
+    assert told(other) is other

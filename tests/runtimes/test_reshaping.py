@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,8 +11,9 @@ from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.calls import Desk, desk_of
-from gateway.runtimes.contract import ABSENT, Array, OutputMemory
+from gateway.runtimes.contract import ABSENT, Array, OutputMemory, concurrent
 from gateway.runtimes.reshaping import Reshaping, fill, reshaped
+from tests.fakes.concurrent_model import ConcurrentLab, answer
 
 
 class Echo:
@@ -99,3 +101,22 @@ def test_it_calls_others_where_its_model_does() -> None:
     assert desk_of(reshaped(model)) is None
     model.desk = Desk()
     assert desk_of(reshaped(model)) is model.desk
+
+
+def test_batches_at_the_same_time_see_the_same_shapes() -> None:
+    lab = ConcurrentLab()
+    x, y = TensorSpec("X", DType.FP32, (1, 2), (2,)), TensorSpec("Y", DType.FP32, (1, 2), (2,))
+    lab.spec = msgspec.structs.replace(lab.spec, inputs=(x,), outputs=(y,))
+    model = concurrent(reshaped(lab))
+    assert model is not None
+    told: list[Any] = []
+    call = model.begin([np.ones((3, 1, 2), np.float32)], (0,), 3, 2.0, told.append)
+    (begun,) = lab.begun
+    begun.done(answer(1.0, 3))
+    call.cancel()
+    assert told[0][0].shape == (3, 1, 2)
+    assert isinstance(told[1], Exception)
+    model.watch(told.append)
+    lab.changed("down")
+    assert told[2] == "down"
+    assert model.counts().requests == 1

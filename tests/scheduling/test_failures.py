@@ -21,6 +21,9 @@ def pending(told: list[object], deadline: float = inf) -> Pending:
         (Failure.BAD_INPUT, Reason.INVALID_INPUT),
         (Failure.NO_MEMORY, Reason.OVERLOADED),
         (Failure.MODEL_FAILED, Reason.MODEL_FAILED),
+        (Failure.UPSTREAM_FAILED, Reason.MODEL_FAILED),
+        (Failure.UNAVAILABLE, Reason.OVERLOADED),
+        (Failure.TIMED_OUT, Reason.DEADLINE_EXCEEDED),
     ],
 )
 def test_a_failure_has_a_reason(failure: Failure, reason: Reason) -> None:

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
 from gateway.telemetry.counters import Counters, Merged
-from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, render
+from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, UpstreamSeries, render
 from gateway.telemetry.series import Gauges, Histogram, QueueDepth
 
 
@@ -14,6 +14,9 @@ class Facts:
         histogram = Histogram.of(LOAD_BOUNDS_S)
         histogram.observe(0.012)
         return [LoadSeries("m", 1, {"ok": 2, "failed": 1}, {"fork": histogram})]
+
+    def upstreams(self) -> list[UpstreamSeries]:
+        return [UpstreamSeries("far", 2, {"open": 1}, 10, 3, 2, 1)]
 
     def restarts(self) -> Mapping[tuple[str, int], int]:
         return {("m", 1): 4}
@@ -60,6 +63,13 @@ def test_every_promised_series_is_on_the_page() -> None:
     assert value("gateway_cold_start_phase_seconds_bucket", **m, phase="fork", le="0.02") == 1
     assert value("gateway_worker_restarts_total", **m) == 4
     assert value("gateway_process_restarts_total", kind="front") == 1
+    far = {"model": "far", "version": "2"}
+    assert value("gateway_upstream_requests_total", **far) == 10
+    assert value("gateway_upstream_retries_total", **far) == 3
+    assert value("gateway_upstream_refused_total", **far) == 2
+    assert value("gateway_upstream_breaker_trips_total", **far) == 1
+    assert value("gateway_upstream_breaker_state", **far, state="open") == 1
+    assert value("gateway_upstream_breaker_state", **far, state="closed") == 0
     assert value("gateway_model_state", **m, state="ready") == 1
 
 

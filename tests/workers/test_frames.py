@@ -140,6 +140,30 @@ def test_an_error_is_one_line_that_fits(text: str, failure: Failure) -> None:
     assert len(raw) <= HEADER_BYTES + frames.MAX_TEXT_BYTES
 
 
+def test_an_error_says_when_to_ask_again() -> None:
+    raw = frames.pack_error(7, 5, Failure.UNAVAILABLE, "down", 2500)
+    found = frames.unpack_header(raw, len(raw), 7)
+    assert (found.batch, found.a) == (5, 2500)
+    assert frames.unpack_error(found, memoryview(raw)) == (Failure.UNAVAILABLE, "down")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=2000))
+def test_a_state_is_one_line_that_fits(text: str) -> None:
+    raw = frames.pack_state(7, text)
+    found = frames.unpack_header(raw, len(raw), 7)
+    assert found.kind is Kind.STATE
+    assert "\n" not in frames.unpack_text(found, memoryview(raw))
+    assert len(raw) <= HEADER_BYTES + frames.MAX_TEXT_BYTES
+
+
+def test_a_state_of_the_wrong_size_is_refused() -> None:
+    raw = header(word=frames.header_word(Kind.STATE, 7), total=HEADER_BYTES + 600) + bytes(600)
+    found = frames.unpack_header(raw, len(raw), 7)
+    with pytest.raises(ProtocolViolation, match="STATE"):
+        frames.unpack_text(found, memoryview(raw))
+
+
 def test_an_unknown_failure_is_refused() -> None:
     raw = header(word=frames.header_word(Kind.ERROR, 7), detail=77)
     with pytest.raises(ProtocolViolation):
