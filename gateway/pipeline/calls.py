@@ -260,6 +260,10 @@ class _Running:
         if is_last:
             self._finish()
 
+    def on_fault(self, error: GatewayError) -> None:
+        """See StreamSink; to a model that calls, an error is the end of the call."""
+        self.give_up(error)
+
     def on_end(self, error: GatewayError | None) -> None:
         """See StreamSink."""
         if self._is_over:

@@ -18,6 +18,7 @@ from gateway.pipeline.catalogue import VersionSlot
 from gateway.pipeline.cold import ColdWaiters
 from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.slot import Slot
+from gateway.telemetry.executions import Executions
 from gateway.workers.call_frames import Asked
 from gateway.workers.frames import STREAM_WINDOW_BYTES
 from tests.fakes.links import FakeLink
@@ -265,7 +266,7 @@ def test_a_stream_goes_on_as_it_is_taken(world: World) -> None:
     assert isinstance(pending, PendingStream)
     sink = pending.sink
     link = FakeLink(3, None)
-    pending.run_as(link, 9)
+    pending.run_as(link, 9, Executions("lab", 1, world.clock), world.clock)
     pending.in_batch = True
     pending.part(response("Y", size=STREAM_WINDOW_BYTES), STREAM_WINDOW_BYTES, 0.0)
     assert (sink.is_writable, link.granted) == (False, [])
@@ -276,6 +277,17 @@ def test_a_stream_goes_on_as_it_is_taken(world: World) -> None:
     pending.end()
     assert world.replies.told == [(1, (("Y",), False)), (1, "end")]
     world.calls.on_taken(1, 1)
+
+
+def test_an_error_among_the_answers_ends_the_call(world: World) -> None:
+    world.run(outer())
+    world.call(several=True)
+    (pending,) = world.service.asked
+    assert isinstance(pending, PendingStream)
+    pending.part(Overloaded("not now"), 64, 0.0)
+    pending.part(Overloaded("nor later"), 64, 0.0)
+    assert world.replies.told == [(1, Reason.OVERLOADED)]
+    assert not pending.is_open
 
 
 def test_a_single_answer_may_be_read_as_a_stream(world: World) -> None:
