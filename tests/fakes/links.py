@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
-from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.queues import Queue
 from gateway.workers.frames import Failure
 from gateway.workers.plans import Signature
 
@@ -26,7 +26,7 @@ class Sent(NamedTuple):
 class FakeLink:
     """Collects batches; `double` answers the oldest with twice its first input (FP32)."""
 
-    def __init__(self, worker_id: int, queue: ModelQueue) -> None:
+    def __init__(self, worker_id: int, queue: Queue) -> None:
         self.worker_id = worker_id
         self.queue = queue
         self.sent: list[Sent] = []
