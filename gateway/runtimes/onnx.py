@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.runtimes.contract import Array, BadInput, LoadError, OutputMemory, one_line
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
+from gateway.runtimes.sequence_signature import with_sequence, without_sequence
 
 LARGE_BYTES = 64 << 10
 _MAX_PREDICTIONS = 256
@@ -61,13 +63,16 @@ class OnnxRuntime:
         session = _open(path, name, session_options(options))
         inputs = [file_tensor("input", one.name, one.type, one.shape) for one in session.get_inputs()]
         outputs = [file_tensor("output", one.name, one.type, one.shape) for one in session.get_outputs()]
-        spec = complete(
-            spec,
-            inputs,
-            outputs,
+        completed = partial(
+            complete,
+            inputs=inputs,
+            outputs=outputs,
             max_batch_known=max_batch_known,
             default_max_batch_size=default_max_batch_size,
         )
+        spec = completed(with_sequence(spec))
+        if spec.sequence is not None:  # what was left to the file has controls and states anywhere in it
+            spec = completed(with_sequence(without_sequence(spec)))
         return OnnxModel(session, spec, _ordered(spec.inputs, inputs), _ordered(spec.outputs, outputs))
 
 

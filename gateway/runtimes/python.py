@@ -20,6 +20,7 @@ import msgspec
 from gateway.core.clock import monotonic_s
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
+from gateway.core.sequence import IDENTITY, STEP
 from gateway.model import Context, Model
 from gateway.runtimes.answers import Answers, give, in_order
 from gateway.runtimes.contract import (
@@ -34,8 +35,12 @@ from gateway.runtimes.contract import (
 )
 from gateway.runtimes.event_loop import WorkerLoop
 from gateway.runtimes.python_source import check_requirements, import_file
+from gateway.runtimes.sequence_signature import with_sequence
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
+
+# What only a file for Triton can ask for.
+_HIDDEN = frozenset({STEP.name, IDENTITY.name})
 
 
 class Body(Protocol):
@@ -84,7 +89,7 @@ class PythonRuntime:
                 spec = msgspec.structs.replace(spec, decoupled=True)
             _check_signature(spec, has_completion=hasattr(kind, "auto_complete_config"))
             body = _start(kind, spec, parameters, path, file, loop.settle)
-        return PythonModel(body, spec, loop, tracebacks)
+        return PythonModel(body, with_sequence(spec), loop, tracebacks)
 
 
 @contextmanager
@@ -174,8 +179,9 @@ class OwnModel:
         self._settle = settle
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
-        """See Body."""
-        answers = self._settle(self._model.infer(dict(inputs)))
+        """See Body. Of a request's sequence a model is told what its controls are for."""
+        shown = {name: array for name, array in inputs.items() if name not in _HIDDEN}
+        answers = self._settle(self._model.infer(shown))
         if not isinstance(answers, Mapping):
             raise ModelFailed(f"infer returned {type(answers).__name__}, not a dict of arrays by name")
         return answers

@@ -20,6 +20,7 @@ from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Buffer, TensorSpec, iterate_bytes_elements, serialise_bytes_elements
 from gateway.runtimes.contract import Array, BadInput, LoadedModel, StreamingModel, streaming
+from gateway.runtimes.sequence_signature import wired
 from gateway.workers import frames
 from gateway.workers.arena import Arena, ArenaLease, Segment
 from gateway.workers.frames import HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
@@ -126,7 +127,7 @@ class Executor:
         self.model = model
         self.arena = arena
         self.view = memoryview(mmap.mmap(-1, MAX_FRAME_BYTES))
-        self._spec = model.spec
+        self._spec = wired(model.spec)
         self.streaming: StreamingModel | None = streaming(model)
         self._plans: dict[bytes, ServePlan] = {}
 

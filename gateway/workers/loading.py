@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, one_line
 from gateway.runtimes.reshaping import reshaped
 from gateway.workers.messages import Load
+from gateway.workers.stateful import stateful
 from gateway.workers.warming import warm_up
 
 
@@ -32,7 +33,8 @@ def load_model(load: Load, clock: Clock) -> tuple[LoadedModel, dict[str, float]]
     except Exception as error:  # engines fail in ways of their own
         raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
     loaded = clock()
-    model, phases_s = reshaped(model), {"runtime": found - begun, "load": loaded - found}
+    model = stateful(reshaped(model), load.state_paths)
+    phases_s = {"runtime": found - begun, "load": loaded - found}
     if load.warmup:
         try:
             warm_up(model, load.warmup)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from gateway.core.model import ModelSpec
+from gateway.core.sequence import STEP, SequenceId
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
 from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
 from gateway.runtimes.triton_python.requests import InferenceRequest, InferenceResponse, TritonError
 from gateway.runtimes.triton_python.sender import ResponseSender
+from gateway.runtimes.triton_python.sequences import joined, rows_of
 from gateway.runtimes.triton_python.tensors import Tensor
 
 CLASS_NAME = "TritonPythonModel"
@@ -54,8 +56,12 @@ class TritonModel:
         self._settle = settle
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
-        """See python.Body."""
-        return _read(self._settle(self._model.execute([self._request(inputs, wanted)])))
+        """See python.Body. Requests of sequences are told apart: a model keeps what it likes by their ids."""
+        if STEP.name not in inputs:
+            return _read(self._settle(self._model.execute([self._request(inputs, wanted)])), 1)[0]
+        rows = rows_of(inputs)
+        requests = [self._request(row.inputs, wanted, identity=row.identity, flags=row.flags) for row in rows]
+        return joined(_read(self._settle(self._model.execute(requests)), len(requests)), wanted)
 
     def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
         """See python.Body. Other threads of the model may go on answering when `execute` has returned."""
@@ -69,7 +75,12 @@ class TritonModel:
         answers.wait_until_finished()
 
     def _request(
-        self, inputs: Mapping[str, Array], wanted: Sequence[str], sender: ResponseSender | None = None
+        self,
+        inputs: Mapping[str, Array],
+        wanted: Sequence[str],
+        sender: ResponseSender | None = None,
+        identity: SequenceId = 0,
+        flags: int = 0,
     ) -> InferenceRequest:
         # Files written for Triton may change their inputs or keep them; ours are the channel's memory.
         tensors = [
@@ -77,11 +88,13 @@ class TritonModel:
             for name, array in inputs.items()
         ]
         return InferenceRequest(
+            correlation_id=identity,
             inputs=tensors,
             requested_output_names=wanted,
             model_name=self._spec.name,
             model_version=self._spec.version,
             response_sender=sender,
+            flags=flags,
         )
 
     def close(self) -> None:
@@ -90,12 +103,17 @@ class TritonModel:
             self._model.finalize()
 
 
-def _read(responses: Any) -> Mapping[str, Array]:
-    """The outputs of the one response; raises ModelFailed, BadInput where the response says so."""
-    if not isinstance(responses, list | tuple) or len(responses) != 1:
-        count = len(responses) if isinstance(responses, list | tuple) else type(responses).__name__
-        raise ModelFailed(f"execute must return one response for each of 1 requests, it returned {count}")
-    (response,) = responses
+def _read(responses: Any, count: int) -> list[Mapping[str, Array]]:
+    """The outputs of each response; raises ModelFailed, BadInput where one says so."""
+    if not isinstance(responses, list | tuple) or len(responses) != count:
+        given = len(responses) if isinstance(responses, list | tuple) else type(responses).__name__
+        raise ModelFailed(
+            f"execute must return one response for each of {count} requests, it returned {given}"
+        )
+    return [_outputs(response) for response in responses]
+
+
+def _outputs(response: Any) -> Mapping[str, Array]:
     if not isinstance(response, InferenceResponse):
         raise ModelFailed(f"execute returned {type(response).__name__}, not an InferenceResponse")
     error = response.error()
