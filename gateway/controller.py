@@ -118,7 +118,8 @@ class Controller:
             self.ledger.record,
         )
         self.lifecycle = Lifecycle(means, self.fronts)
-        self._following = Following(config.repository, {**RUNTIMES, **settings.runtimes}, self.lifecycle)
+        runtimes = {**RUNTIMES, **settings.runtimes}
+        self._following = Following(config.repository, runtimes, self.lifecycle, count)
         self._loads = Loads(self.lifecycle, self._following)
         self._desk = Desk(self._loads, self.fronts.sync, partial(statistics, self.telemetry.merged))
         self._is_serving = False

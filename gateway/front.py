@@ -50,7 +50,7 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.statistics import ask_statistics
 from gateway.runtimes.contract import LoadError
 from gateway.scheduling.poison import PoisonList
-from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.queues import Queue, make_queue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.series import FrontReport, Gauges, QueueDepth
@@ -190,7 +190,7 @@ class Front:
             return
         self._instances.attach(message.key, self._link(message, sock, queue))
 
-    def _link(self, message: Attach, sock: socket.socket, queue: ModelQueue) -> Link:
+    def _link(self, message: Attach, sock: socket.socket, queue: Queue) -> Link:
         if message.inline:
             try:
                 model, _ = load_model(msgspec.msgpack.decode(message.inline, type=Load), monotonic_s)
@@ -223,9 +223,9 @@ class Front:
             self._protocols, config.frontends.grpc, config.wire, tls=config.tls, body_memory=self._arena
         )
 
-    def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
+    def _make_queue(self, spec: ModelSpec, events: Instances) -> Queue:
         executions = self._counters.executions(spec.name, spec.version)
-        return ModelQueue(
+        return make_queue(
             spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events, executions
         )
 

@@ -28,11 +28,16 @@ class Following:
     """Owns what is known of the repository, and the overrides. Invariant: looks are one after the other."""
 
     def __init__(
-        self, settings: RepositorySettings, runtimes: Mapping[str, str], lifecycle: Lifecycle
+        self,
+        settings: RepositorySettings,
+        runtimes: Mapping[str, str],
+        lifecycle: Lifecycle,
+        fronts: int = 1,
     ) -> None:
         self._settings = settings
         self._runtimes = runtimes
         self._lifecycle = lifecycle
+        self._fronts = fronts
         self._turn = asyncio.Lock()
         self._served = self._previous = Catalogue()
         self._has_looked = False
@@ -106,7 +111,8 @@ class Following:
             self.overrides[name] = override
 
     def _offered(self, found: Catalogue) -> offers.Catalogue:
-        return offers.catalogue_of(found, self._runtimes, self._settings.default_max_batch_size)
+        default_rows = self._settings.default_max_batch_size
+        return offers.catalogue_of(found, self._runtimes, default_rows, self._fronts)
 
 
 def _not_polled(name: str) -> str:

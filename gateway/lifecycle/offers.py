@@ -28,7 +28,8 @@ class Offer(msgspec.Struct, frozen=True):
 
     `fingerprint` changes when its files or its configuration do. `spec` may lack inputs, outputs and
     (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
-    configuration as written, for whoever asks: what of it matters for loading stands in the rest. With an
+    configuration as written, for whoever asks: what of it matters for loading stands in the rest;
+    `state_paths` are the files of its initial states, by name. With an
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
     """
 
@@ -40,6 +41,7 @@ class Offer(msgspec.Struct, frozen=True):
     default_max_batch_size: int = 64
     options: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
+    state_paths: Mapping[str, str] = {}
     config: bytes = b""
     ensemble: EnsembleGraph | None = None
 
@@ -69,6 +71,7 @@ def order(offer: Offer) -> Load:
         offer.default_max_batch_size,
         offer.options,
         offer.warmup,
+        offer.state_paths,
     )
 
 
@@ -110,9 +113,13 @@ def merged(offer: Offer, reported: ModelSpec) -> ModelSpec:
 
 
 def catalogue_of(
-    found: repository.Catalogue, runtimes: Mapping[str, str], default_max_batch_size: int
+    found: repository.Catalogue, runtimes: Mapping[str, str], default_max_batch_size: int, fronts: int = 1
 ) -> Catalogue:
-    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class"."""
+    """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class".
+
+    No stateful model with several `fronts`: which of them a connection reaches is chance, and a sequence
+    that began in one is unknown to the others.
+    """
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
     for entry in found.entries.values():
@@ -120,6 +127,9 @@ def catalogue_of(
         unknown = sorted(engines - runtimes.keys())
         if entry.broken or unknown:
             broken[entry.name] = entry.broken or f"there is no engine for its backend '{unknown[0]}'"
+            continue
+        if entry.config.sequence and fronts > 1:
+            broken[entry.name] = f"sequence_batching: is supported with server.fronts = 1, there are {fronts}"
             continue
         for one in entry.versions:
             runtime = "" if entry.config.ensemble else runtimes[one.backend]
@@ -139,6 +149,7 @@ def _offer(
         *(draft.spec, draft.max_batch_known, options, runtime),
         *((warmup, entry.beside.fingerprint) if warmup else ()),
         *((entry.config.ensemble,) if entry.config.ensemble else ()),
+        *((entry.beside.fingerprint,) if entry.beside.state_paths else ()),
     ))
     return Offer(
         spec=draft.spec,
@@ -149,6 +160,7 @@ def _offer(
         default_max_batch_size=default_max_batch_size,
         options=options,
         warmup=warmup,
+        state_paths=entry.beside.state_paths,
         config=entry.config.written,
         ensemble=entry.config.ensemble,
     )

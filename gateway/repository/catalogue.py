@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
+from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup
 from gateway.repository.options import Isolation
@@ -23,7 +24,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     `labels` are names for versions; `label_files` by output, and `warmup` names files too: all of them
     lie beside config.pbtxt and are found by `beside`. `ensemble` is None but for an ensemble, which has
     no file of its own. `written` is the file as a serialised ModelConfig, b"" without one.
-    A model may be `decoupled` without saying so here.
+    A model may be `decoupled` without saying so here. `sequence` is None but for a stateful model.
     """
 
     platform: str = ""
@@ -43,6 +44,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     ensemble: EnsembleGraph | None = None
     written: bytes = b""
     decoupled: bool = False
+    sequence: SequenceBatching | None = None
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -53,13 +55,14 @@ class PartialConfig(msgspec.Struct, frozen=True):
 class Beside(msgspec.Struct, frozen=True):
     """What the files that a configuration names add to it.
 
-    `class_labels` by output, in the order of the classes; `warmup_paths` by name of the file, for the
-    worker alone; `fingerprint` changes with the warm-up files.
+    `class_labels` by output, in the order of the classes; `warmup_paths` and `state_paths` by name of the
+    file, for the worker alone; `fingerprint` changes with the files of both.
     """
 
     class_labels: Mapping[str, tuple[str, ...]] = {}
     warmup_paths: Mapping[str, str] = {}
     fingerprint: str = ""
+    state_paths: Mapping[str, str] = {}
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -171,5 +174,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         isolation=config.isolation or default_isolation,
         class_labels=entry.beside.class_labels,
         decoupled=config.decoupled,
+        sequence=config.sequence,
     )
     return SpecDraft(spec, config.is_max_batch_known)

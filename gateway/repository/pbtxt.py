@@ -23,6 +23,7 @@ from gateway.repository.ensemble import ENSEMBLE, is_ensemble, read_ensemble
 from gateway.repository.formats import FORMATS, matching
 from gateway.repository.options import read_decoupled, read_isolation, read_labels, read_options
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
+from gateway.repository.sequence_batching import read_sequence_batching
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
 from gateway.repository.warmup import read_warmup
@@ -41,11 +42,16 @@ _HONOURED: Mapping[str, frozenset[str]] = {
         *("name", "platform", "backend", "version_policy", "max_batch_size", "input", "output"),
         *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "optimization"),
         *("model_warmup", "model_transaction_policy", "response_cache", "ensemble_scheduling"),
+        "sequence_batching",
     }),
     "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format"}),
     "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
     "ModelInstanceGroup": frozenset({"name", "kind", "count"}),
     "ModelEnsembling": frozenset({"step"}),
+    "ModelSequenceBatching": frozenset({
+        *("direct", "oldest", "max_sequence_idle_microseconds", "control_input", "state"),
+    }),
+    "State": frozenset({"input_name", "output_name", "data_type", "dims", "initial_state"}),
     "Step": frozenset({"model_name", "model_version", "input_map", "output_map"}),
     # How memory is lent to a GPU means nothing to engines that have none.
     "ModelOptimizationPolicy": frozenset({
@@ -99,6 +105,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         ensemble=ensemble,
         written=message.SerializeToString(deterministic=True),
         decoupled=read_decoupled(message),
+        sequence=read_sequence_batching(message),
     )
 
 

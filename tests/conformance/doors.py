@@ -159,6 +159,9 @@ class Grpc:
             message.outputs.add(name=name)
         if case.timeout_us:
             message.parameters["timeout"].int64_param = case.timeout_us
+        for name, value in case.parameters.items():
+            kind = {bool: "bool", int: "int64", str: "string"}[type(value)]
+            setattr(message.parameters[name], f"{kind}_param", value)
         return message
 
 
@@ -178,8 +181,9 @@ def _document(case: Case, inputs: list[Any], outputs: list[Any]) -> dict[str, An
     document: dict[str, Any] = {"id": case.id, "inputs": inputs}
     if outputs:
         document["outputs"] = outputs
-    if case.timeout_us:
-        document["parameters"] = {"timeout": case.timeout_us}
+    parameters = {**({"timeout": case.timeout_us} if case.timeout_us else {}), **case.parameters}
+    if parameters:
+        document["parameters"] = parameters
     return document
 
 

@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from tests.fakes.ensembles import Row, add_ensemble, config_of
 from tests.fakes.onnx_files import busy, identity, table, three_only
+from tests.fakes.sequences import DIRECT, add_accumulator
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -52,6 +53,11 @@ def scheduled(root: Path) -> None:
         policy = f"default_timeout_microseconds: 60000000 allow_timeout_override: {is_allowed}"
         text = f"dynamic_batching {{ default_queue_policy {{ {policy} }} }}"
         (root / name / "config.pbtxt").write_text(text)
+
+
+def stateful(root: Path) -> None:
+    """Running sums; the gateways of `conftest` have two fronts, and so do not serve it."""
+    add_accumulator(root, "sums", DIRECT)
 
 
 # By name: the steps, the inputs, the outputs and the greatest batch.
@@ -125,4 +131,4 @@ def ensembles(root: Path) -> None:
         add_ensemble(root, name, config_of(rows, inputs, outputs, max_batch_size=most))
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, ensembles)
+KINDS: tuple[Callable[[Path], None], ...] = (onnx, failing, scheduled, stateful, ensembles)
