@@ -24,6 +24,10 @@ number of times, each yield one answer, and sees one request at a time:
 
 Callers read it by generate_stream or gRPC's ModelStreamInfer. It waits at its `yield` while its reader is
 slow, and gets GeneratorExit there when the reader has gone; what it raises ends the stream as an error.
+
+With `sequence_batching` the inputs hold the controls and states of config.pbtxt too, a row for each
+sequence (direct: for each slot, READY or not), and the answer must hold the states. What a model keeps
+itself is its own affair: if it raises, all requests of that call fail, and none is run again.
 """
 
 from __future__ import annotations
