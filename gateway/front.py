@@ -49,6 +49,7 @@ from gateway.pipeline.instances import Instances
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.statistics import ask_statistics
 from gateway.runtimes.contract import LoadError
+from gateway.runtimes.sequence_signature import wired
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queues import Queue, make_queue
 from gateway.telemetry.access_log import AccessLog
@@ -200,7 +201,7 @@ class Front:
             else:
                 return StandbyLink(model, message.worker, queue, monotonic_ns, sock, self._loop)
         return WorkerLink(
-            sock, message.worker, message.generation, queue.spec, self._arena, self._loop, queue
+            sock, message.worker, message.generation, wired(queue.spec), self._arena, self._loop, queue
         )
 
     def _tell(self, message: FromFront) -> None:

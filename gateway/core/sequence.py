@@ -1,8 +1,8 @@
 """What a stateful model keeps between the requests of a sequence, and what it is told of them.
 
 Between a front and an instance each request of a sequence has one or two further inputs behind the
-model's own: `STEP`, and where a text may be the id, `IDENTITY`. Callers see neither these nor the
-model's controls and states.
+model's own: `STEP`, and where a text may be the id, `IDENTITY`; and its answer one further output where
+the model can refuse it alone: `FAULT`. Callers see neither these nor the model's controls and states.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ SequenceId = int | str
 STEP = TensorSpec("gateway.sequence.step", DType.INT64, (3,))
 # The id where that is a text, else "".
 IDENTITY = TensorSpec("gateway.sequence.identity", DType.BYTES, (1,))
+# Why the request has no answer though the batch has run: "" or one of the two letters and a text.
+FAULT = TensorSpec("gateway.sequence.fault", DType.BYTES, (1,))
+BAD_INPUT, FAILED = "i", "f"
 # The flags, as Triton's Python backend numbers them.
 START, END = 1, 2
 
@@ -80,3 +83,8 @@ def hidden_inputs(batching: SequenceBatching, backend: str) -> tuple[TensorSpec,
     """What travels to an instance behind the model's own inputs."""
     is_text = batching.identity_dtype is DType.BYTES or backend == "python"
     return (STEP, IDENTITY) if is_text else (STEP,)
+
+
+def hidden_outputs(backend: str) -> tuple[TensorSpec, ...]:
+    """What travels from an instance behind the model's own outputs."""
+    return (FAULT,) if backend == "python" else ()

@@ -22,13 +22,13 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
 from gateway.core.model import ModelSpec
-from gateway.core.sequence import hidden_inputs
+from gateway.core.sequence import hidden_inputs, hidden_outputs
 from gateway.core.tensor import Buffer
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
 from gateway.scheduling.failures import error_of, expire
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.sequence_states import Turn
-from gateway.scheduling.sequence_steps import check_rows, identity_bytes, read_step, step_bytes
+from gateway.scheduling.sequence_steps import check_rows, faults_of, identity_bytes, read_step, step_bytes
 from gateway.scheduling.sequences import SequenceTable
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
@@ -77,6 +77,7 @@ class SequenceQueue:
         self._events = events
         self._executions = executions
         self._table = SequenceTable(spec, settings.max_queue_requests)
+        self._tells_faults = bool(hidden_outputs(spec.backend))
         self._hidden = tuple([
             (tensor.dtype, tensor.shape) for tensor in hidden_inputs(batching, spec.backend)
         ])
@@ -197,7 +198,10 @@ class SequenceQueue:
         parts.append([step_bytes(turn.sequence.slot, turn.step) for turn in turns])
         if len(self._hidden) > 1:
             parts.append([identity_bytes(turn.step) for turn in turns])
-        signature = Signature(plan.signature.inputs + self._hidden, plan.signature.outputs)
+        wanted = plan.signature.outputs
+        if self._tells_faults:
+            wanted += (len(self.spec.outputs),)
+        signature = Signature(plan.signature.inputs + self._hidden, wanted)
         try:
             seat.link.send(batch_id, len(turns), signature, parts)
         except GatewayError as error:
@@ -218,17 +222,23 @@ class SequenceQueue:
         turns, seat.turns = seat.turns, []
         members = [turn.pending for turn in turns]
         self._executions.ran(members[0].batch_rows, len(members), timings_ns)
+        faults: list[GatewayError | None] = [None] * len(members)
+        if self._tells_faults:
+            faults = faults_of(outputs[-1][1])
+            outputs = outputs[:-1]
         if len(members) == 1:
             responses = [whole(self.spec, members[0], outputs, lease)]
         else:
             responses = split(self.spec, members, outputs, lease)
             if lease is not None:
                 lease.release()
-        for member, response in zip(members, responses, strict=True):
-            if not member.is_open:
+        for member, response, fault in zip(members, responses, faults, strict=True):
+            if fault is not None or not member.is_open:
                 self._executions.dropped(member.plan.rows, timings_ns)
             member.compute_s = timings_ns[1] * 1e-9
-            member.answer(response)
+            if fault is not None:
+                member.fail(fault)
+            member.answer(response)  # which drops it where it is not waited for
             member.leave_batch()
         self._done(turns)
 

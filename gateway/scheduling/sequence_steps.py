@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.core.dtypes import DType
-from gateway.core.errors import InvalidInput
+from gateway.core.errors import GatewayError, InvalidInput, ModelFailed
 from gateway.core.messages import Parameter
 from gateway.core.model import ModelSpec
-from gateway.core.sequence import END, START, SequenceId
+from gateway.core.sequence import BAD_INPUT, END, START, SequenceId
+from gateway.core.tensor import Buffer, iterate_bytes_elements
 
 # The least and the most that an id of each datatype can be.
 _RANGES: Mapping[DType, tuple[int, int]] = {
@@ -87,3 +88,14 @@ def identity_bytes(step: Step) -> bytes:
         return _NO_TEXT
     text = step.identity.encode()
     return _LENGTH.pack(len(text)) + text
+
+
+def faults_of(data: Buffer) -> list[GatewayError | None]:
+    """By request, what core.sequence.FAULT says of it; None where it has an answer."""
+    return [_fault(bytes(text).decode(errors="replace")) for text in iterate_bytes_elements("", data)]
+
+
+def _fault(text: str) -> GatewayError | None:
+    if not text:
+        return None
+    return InvalidInput(text[1:]) if text[0] == BAD_INPUT else ModelFailed(text[1:])

@@ -43,7 +43,8 @@ class _Steps(NamedTuple):
 class Stateful:
     """Implements contract.LoadedModel around one that has controls and states among its tensors.
 
-    `_kept` are the states of each slot in a sequence; absent before its first request.
+    `_kept` are the states of each slot in a sequence; absent before its first request. `extra_outputs` are
+    the ordinals of the engine's outputs that are states, and of the faults where it tells any.
     """
 
     def __init__(self, model: LoadedModel, state_paths: Mapping[str, str]) -> None:
@@ -55,7 +56,8 @@ class Stateful:
         _check_extras(model.spec, spec)
         self._states = batching.states
         self._is_spread = batching.is_direct and spec.max_batch_size > 0
-        self._first_state = len(spec.outputs)
+        extra = len(model.spec.outputs) - len(spec.outputs)
+        self.extra_outputs = tuple(range(len(spec.outputs), len(spec.outputs) + extra))
         self._kept: dict[int, States] = {}
         self._initial = tuple(_initial(state.initial, state_paths) for state in batching.states)
 
@@ -67,21 +69,35 @@ class Stateful:
     def infer(
         self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory
     ) -> Sequence[Array]:
-        """See contract.LoadedModel. `inputs` end in what `hidden_inputs` says, but for a warm-up."""
-        count = len(self._spec.inputs)
+        """See contract.LoadedModel.
+
+        `inputs` end in what `hidden_inputs` says, and `outputs` in what `hidden_outputs` does, if anything:
+        but for a warm-up, in which everything must succeed.
+        """
+        count, told = len(self._spec.inputs), len(outputs)
+        public = [ordinal for ordinal in outputs if ordinal < len(self._spec.outputs)]
         steps = self._read(inputs[count:], rows)
         states = self._current(steps)
         results: list[Array] | None = None
         following: dict[int, States] = {}
         for members in _alike(states):
             run = _Run(self, steps, members, states)
-            answered = run.infer(self._model, inputs[:count], outputs, memory)
-            following.update(run.following(answered[len(outputs) :]))
-            public = answered[: len(outputs)]
-            results = run.scatter(public, results, rows)
+            answered = run.infer(self._model, inputs[:count], public, memory)
+            following.update(run.following(answered[len(public) : len(public) + len(self._states)]))
+            answered = [*answered[: len(public)], *answered[len(public) + len(self._states) :]]
+            results = run.scatter(answered, results, rows)
         assert results is not None, "a batch has a row"
-        self._keep(steps, following)
-        return results
+        refused = self._refused(results[len(public) :], is_told=told > len(public))
+        self._keep(steps, following, refused)
+        return results[:told]
+
+    def _refused(self, faults: Sequence[Array], *, is_told: bool) -> set[int]:
+        """The rows that the model has refused; raises ModelFailed where nobody would hear of it."""
+        texts = [bytes(text) for array in faults for text in array.ravel().tolist()]
+        refused = {row for row, text in enumerate(texts) if text}
+        if refused and not is_told:
+            raise ModelFailed(texts[min(refused)][1:].decode())
+        return refused
 
     def close(self) -> None:
         """See contract.LoadedModel."""
@@ -107,11 +123,11 @@ class Stateful:
             found.append(self._kept.get(slot, self._initial))
         return found
 
-    def _keep(self, steps: _Steps, following: Mapping[int, States]) -> None:
+    def _keep(self, steps: _Steps, following: Mapping[int, States], refused: set[int]) -> None:
         for row, (slot, flags) in enumerate(zip(steps.slots, steps.flags, strict=True)):
             if flags & END:
                 self._kept.pop(slot, None)
-            elif self._states:
+            elif self._states and row not in refused:
                 self._kept[slot] = following[row]
 
     # ---- what a run of some of the rows needs -----------------------------------------------------
@@ -148,14 +164,10 @@ class Stateful:
         rest = extra_inputs(self._model.spec)[len(controls) + len(states) :]
         return controls + states + [_filler(tensor.dtype, 0, tensor.shape) for tensor in rest]
 
-    def state_outputs(self) -> tuple[int, ...]:
-        """The ordinals of the engine's outputs that are states."""
-        return tuple(range(self._first_state, self._first_state + len(self._states)))
-
     def check_states(self, results: Sequence[Array], width: int) -> None:
         """Raises ModelFailed unless the engine gave every state as it was configured."""
         lead = (width,) if self._spec.max_batch_size else ()
-        for state, result in zip(self._states, results, strict=True):
+        for state, result in zip(self._states, results[: len(self._states)], strict=True):
             wanted = NUMPY.get(state.output.dtype, np.dtype(object))
             shape = lead + state.output.shape
             if not isinstance(result, np.ndarray) or result.dtype != wanted or not fits(result.shape, shape):
@@ -185,7 +197,7 @@ class _Run:
     def infer(
         self, engine: LoadedModel, inputs: Sequence[Array], outputs: Sequence[int], memory: OutputMemory
     ) -> Sequence[Array]:
-        """What the engine answers: the wanted outputs, then every state, checked; its rows are places."""
+        """What the engine answers: the wanted outputs, every state, checked, and faults; rows are places."""
         extras = self._model.extras(self._steps, self._members, self._states)
         if self._has_lead and not self._is_whole:
             fillers = [
@@ -195,7 +207,7 @@ class _Run:
             inputs = [self._spread(array[rows], one) for array, one in zip(inputs, fillers, strict=True)]
             fill = self._model.fillers()
             extras = [self._spread(array, one) for array, one in zip(extras, fill, strict=True)]
-        wanted = (*outputs, *self._model.state_outputs())
+        wanted = (*outputs, *self._model.extra_outputs)
         answered = engine.infer([*inputs, *extras], wanted, self._width, memory)
         if len(answered) != len(wanted):
             raise ModelFailed(f"the model gave {len(answered)} outputs where {len(wanted)} were asked for")

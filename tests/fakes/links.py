@@ -48,6 +48,8 @@ class FakeLink:
             shape = (batch.rows, *shape)
         answer = (np.frombuffer(batch.inputs[0], "<f4") * 2).astype("<f4").tobytes()
         outputs = ((shape, answer),) * len(batch.signature.outputs)
+        if len(batch.signature.outputs) > len(self.queue.spec.outputs):  # a stateful model's faults: none
+            outputs = (*outputs[:-1], ((batch.rows, 1), bytes(4 * batch.rows)))
         self.queue.on_reply(self, batch.batch_id, outputs, (0, 5000, 0), None)
         return batch
 

@@ -173,6 +173,10 @@ TRITON_SUMS = """
             for request in requests:
                 who, flags = request.correlation_id(), request.flags()
                 value = pb_utils.get_input_tensor_by_name(request, "INPUT").as_numpy()
+                if value[0, 0] == 13:
+                    error = pb_utils.TritonError("no thirteen", pb_utils.TritonError.INVALID_ARG)
+                    responses.append(pb_utils.InferenceResponse([], error))
+                    continue
                 start = pb_utils.get_input_tensor_by_name(request, "START").as_numpy()
                 assert value.shape == start.shape == (1, 1)
                 assert bool(start[0, 0]) == bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START)

@@ -193,6 +193,22 @@ def test_a_request_that_raises_leaves_its_sequence_as_it_was(running: Gateway) -
     assert ask(running, "own_direct", 6, 1, end=True) == (200, 11)
 
 
+def test_a_request_that_triton_s_file_refuses_does_not_hurt_its_mates(running: Gateway) -> None:
+    """Four ask at once, again and again, so that they share batches."""
+
+    def sums(who: int) -> list[tuple[int, Any]]:
+        told = [ask(running, "triton", 5, who, start=True)]
+        told += [ask(running, "triton", 13 if who == 2 else 6, who) for _ in range(5)]
+        return [*told, ask(running, "triton", 7, who, end=True)]
+
+    with ThreadPoolExecutor(4) as threads:
+        for who, told in enumerate(threads.map(sums, range(1, 5)), 1):
+            if who == 2:
+                assert told == [(200, 5), *[(400, "no thirteen")] * 5, (200, 12)]
+            else:
+                assert told == [(200, value) for value in (5, 11, 17, 23, 29, 35, 42)]
+
+
 def test_a_model_loaded_anew_remembers_nothing(running: Gateway) -> None:
     assert ask(running, "direct", 5, 1, start=True) == (200, 5)
     assert running.ask("/v2/repository/models/direct/unload", {})[0] == 200

@@ -237,6 +237,26 @@ def test_a_batch_that_raised_is_over_where_the_model_keeps_something() -> None:
     assert [batch.rows for batch in link.sent] == [1]
 
 
+def test_one_that_was_refused_does_not_hurt_its_mates() -> None:
+    bench = Bench(backend="python")
+    link = bench.link()
+    for value in (1.0, 2.0, 3.0):
+        bench.ask(value, int(value), start=True)
+    bench.double(link)
+    batch = link.sent.pop()
+    assert batch.signature.outputs == (0, 1)
+    data = np.arange(4, dtype="<f4").tobytes()
+    faults = struct.pack("<I", 3) + b"ino" + bytes(4)
+    reply = CountedLease()
+    bench.queue.on_reply(link, batch.batch_id, (((2, 2), data), ((2, 1), faults)), (0, 10, 0), reply)
+    assert (bench.answers(2.0), bench.answers(3.0)) == (["INVALID_INPUT"], [2.0])
+    assert reply.holds == 1, "that of the one answer"
+    (part,) = bench.executions.parts()
+    assert part.dropped_rows == 1
+    bench.ask(4.0, 2)
+    assert [batch.rows for batch in link.sent] == [1], "its sequence goes on"
+
+
 def test_nothing_runs_twice_when_an_instance_dies() -> None:
     bench = Bench()
     link = bench.link()

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.errors import InvalidInput
+from gateway.core.errors import InvalidInput, ModelFailed
 from gateway.core.model import ModelSpec
 from gateway.core.sequence import Control, SequenceBatching
 from gateway.scheduling.sequence_steps import (
     Step,
     check_rows,
+    faults_of,
     identity_bytes,
     read_step,
     step_bytes,
@@ -71,6 +72,15 @@ def test_what_is_not_open_is_told_with_what_may_have_happened() -> None:
     text = unknown_sequence("m", "abc", 1.5).text
     assert "sequence abc to model 'm' must specify the START flag" in text
     assert "idle for 1.5 s" in text
+
+
+def test_faults_by_request() -> None:
+    texts = [b"", b"ino thirteen", b"fbroken", b"i\xff"]
+    data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    found = faults_of(data)
+    assert [type(fault) for fault in found] == [type(None), InvalidInput, ModelFailed, InvalidInput]
+    assert found[1] is not None
+    assert found[1].text == "no thirteen"
 
 
 def test_as_they_travel() -> None:

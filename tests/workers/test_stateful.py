@@ -196,6 +196,36 @@ def test_a_model_that_breaks_its_promise(results: Any, words: str) -> None:
     assert bench.model._kept == {}
 
 
+class Refusing(Summing):
+    """Refuses a 13 alone."""
+
+    def infer(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: object
+    ) -> Sequence[Array]:
+        faults = np.array([[b"ithirteen" if row[0] == 13 else b""] for row in inputs[0]], object)
+        total = inputs[0] + inputs[1]
+        return [faults if ordinal == 2 else total for ordinal in outputs]
+
+
+def test_what_was_refused_alone_leaves_its_state_as_it_was() -> None:
+    for candidates in (0, 9):
+        engine = Refusing(SequenceBatching(max_candidates=candidates, states=(STATE,)), backend="python")
+        model = Stateful(engine, {})
+
+        def run(*rows: tuple[int, int, float], model: Stateful = model) -> tuple[list[float], list[bytes]]:
+            x = np.array([[value, value] for _, _, value in rows], "f4")
+            step = np.array([(slot, flags, 1) for slot, flags, _ in rows], "i8")
+            text = np.full((len(rows), 1), b"", object)
+            result, faults = model.infer([x, step, text], (0, 1), len(rows), NoMemory())
+            return result[:, 0].tolist(), faults.ravel().tolist()
+
+        assert run((1, START, 1), (2, START, 2)) == ([1, 2], [b"", b""])
+        assert run((1, 0, 13), (2, 0, 5)) == ([14, 7], [b"ithirteen", b""])
+        assert run((1, 0, 1), (2, 0, 1)) == ([2, 8], [b"", b""])
+        with pytest.raises(ModelFailed, match=r"^thirteen$"):  # a warm-up: nobody would hear of it
+            model.infer([np.full((1, 2), 13, "f4")], (0,), 1, NoMemory())
+
+
 def test_an_initial_state_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "x.raw"
     file.write_bytes(np.array([5, 6], "f4").tobytes())

@@ -7,10 +7,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gateway.core.sequence import IDENTITY, STEP, Control, SequenceBatching, SequenceId, SequenceState
-from gateway.runtimes.contract import Array, ModelFailed
+from gateway.core.dtypes import NUMPY, DType
+from gateway.core.model import ModelSpec
+from gateway.core.sequence import (
+    BAD_INPUT,
+    FAILED,
+    FAULT,
+    IDENTITY,
+    STEP,
+    Control,
+    SequenceBatching,
+    SequenceId,
+    SequenceState,
+)
+from gateway.runtimes.contract import Array, BadInput, ModelFailed
 from gateway.runtimes.triton_python.tensors import config_name
 
+# The outputs of one request by name, or why it has none.
+Answer = Mapping[str, Array] | BadInput | ModelFailed
 _U64 = (1 << 64) - 1
 _PAIRS = {"INT32": "int32_false_true", "FP32": "fp32_false_true", "BOOL": "bool_false_true"}
 
@@ -40,22 +54,47 @@ def _told(step: Array, text: Array) -> tuple[SequenceId, int]:
     return text[0].decode() or number & _U64, flags
 
 
-def joined(answers: Sequence[Mapping[str, Array]], wanted: Sequence[str]) -> Mapping[str, Array]:
-    """The answers to the requests of a batch as one; raises ModelFailed where they do not fit together."""
-    if len(answers) == 1:
-        return answers[0]
+def joined(answers: Sequence[Answer], spec: ModelSpec) -> Mapping[str, Array]:
+    """The answers to the requests of a batch as one, and who was refused, in FAULT; `spec` is the engine's.
+
+    Raises ModelFailed where they do not fit together. In place of a refused request's outputs are zeros.
+    """
+    good = [answer for answer in answers if not isinstance(answer, Exception)]
+    lead = (1,) if spec.max_batch_size else ()
     whole = {}
-    for name in wanted:
-        parts = [answer[name] for answer in answers if name in answer]
-        if len(parts) == len(answers):
-            try:
-                whole[name] = np.concatenate(parts)
-            except ValueError:
-                shapes = ", ".join(str(list(part.shape)) for part in parts)
-                raise ModelFailed(
-                    f"output '{name}' differs among sequences that ran together: {shapes}"
-                ) from None
+    for output in spec.outputs:
+        if output.name == FAULT.name:
+            parts = [np.array(_fault(answer), object).reshape(*lead, 1) for answer in answers]
+        else:
+            given = [answer[output.name] for answer in good if output.name in answer]
+            if len(given) < len(good):
+                continue  # for whoever looks for what is missing
+            blank = _blank(output.dtype, given[0].shape if given else lead + output.shape)
+            parts = [blank if isinstance(answer, Exception) else answer[output.name] for answer in answers]
+        whole[output.name] = _concatenated(output.name, parts)
     return whole
+
+
+def _concatenated(name: str, parts: Sequence[Array]) -> Array:
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return np.concatenate(parts)
+    except ValueError:
+        shapes = ", ".join(str(list(part.shape)) for part in parts)
+        raise ModelFailed(f"output '{name}' differs among sequences that ran together: {shapes}") from None
+
+
+def _fault(answer: Answer) -> bytes:
+    if not isinstance(answer, Exception):
+        return b""
+    return f"{BAD_INPUT if isinstance(answer, BadInput) else FAILED}{answer}".encode()
+
+
+def _blank(dtype: DType, shape: tuple[int, ...]) -> Array:
+    """Zeros, of one element where a dimension is free."""
+    filled = tuple(1 if dim < 0 else dim for dim in shape)
+    return np.full(filled, b"", object) if dtype is DType.BYTES else np.zeros(filled, NUMPY[dtype])
 
 
 # ---- as Triton's configuration writes it ---------------------------------------------------------
