@@ -127,7 +127,7 @@ class Controller:
         )
         self.lifecycle = Lifecycle(means, self.fronts)
         runtimes = {**RUNTIMES, **settings.runtimes}
-        self._following = Following(config.repository, runtimes, self.lifecycle, visible_here())
+        self._following = Following(config.repository, runtimes, self.lifecycle, visible_here(), count)
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,

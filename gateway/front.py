@@ -54,8 +54,9 @@ from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.statistics import ask_statistics
 from gateway.pipeline.tracing import Scope, Tracer
 from gateway.runtimes.contract import LoadError
+from gateway.runtimes.sequence_signature import wired
 from gateway.scheduling.poison import PoisonList
-from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.queues import Queue, make_queue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.logs import Logs
@@ -222,7 +223,7 @@ class Front:
             return
         self._instances.attach(message.key, self._link(message, sock, queue))
 
-    def _link(self, message: Attach, sock: socket.socket, queue: ModelQueue) -> Link:
+    def _link(self, message: Attach, sock: socket.socket, queue: Queue) -> Link:
         if message.inline:
             try:
                 model, _, _ = load_model(msgspec.msgpack.decode(message.inline, type=Load), monotonic_s)
@@ -231,20 +232,18 @@ class Front:
                 log.error("%s cannot run in the front, its worker runs it: %s", message.key, error)
             else:
                 return StandbyLink(model, message.worker, queue, monotonic_ns, sock, self._loop)
-        link = WorkerLink(
-            sock, message.worker, message.generation, queue.spec, self._arena, self._loop, queue
-        )
+        spec = wired(queue.spec)
+        link = WorkerLink(sock, message.worker, message.generation, spec, self._arena, self._loop, queue)
         if queue.spec.backend == "python":
             self._open_calls(message, link, queue)
         return link
 
-    def _open_calls(self, message: Attach, link: WorkerLink, queue: ModelQueue) -> None:
+    def _open_calls(self, message: Attach, link: WorkerLink, queue: Queue) -> None:
         """Lets a model in Python call others."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         end = CallLink(ours, message.generation, self._arena, self._loop, link.lose)
-        end.listen(
-            Calls(message.worker, queue.slots, end, self._pipeline, self._catalogue.route, monotonic_s)
-        )
+        members = partial(queue.members, message.worker)
+        end.listen(Calls(members, end, self._pipeline, self._catalogue.route, monotonic_s))
         with theirs:
             link.open_calls(end, theirs.fileno())
 
@@ -274,9 +273,9 @@ class Front:
             self._protocols, config.frontends.grpc, config.wire, tls=config.tls, body_memory=self._arena
         )
 
-    def _make_queue(self, spec: ModelSpec, events: Instances) -> ModelQueue:
+    def _make_queue(self, spec: ModelSpec, events: Instances) -> Queue:
         executions = self._counters.executions(spec.name, spec.version)
-        return ModelQueue(
+        return make_queue(
             spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events, executions
         )
 

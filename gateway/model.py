@@ -30,6 +30,10 @@ was given:
 
         def infer(self, inputs: dict[str, Array]) -> dict[str, Array]:
             return self.gateway.infer("doubler", {"X": inputs["X"] + 1})
+
+With `sequence_batching` the inputs hold the controls and states of config.pbtxt too, a row for each
+sequence (direct: for each slot, READY or not), and the answer must hold the states. What a model keeps
+itself is its own affair: if it raises, all requests of that call fail, and none is run again.
 """
 
 from __future__ import annotations

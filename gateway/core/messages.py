@@ -15,6 +15,8 @@ from gateway.core.tensor import Tensor
 
 Parameter = bool | int | float | str
 NO_PARAMETERS: Mapping[str, Parameter] = MappingProxyType({})
+# A stateful model's queue reads them; checked by whoever decodes a request, absent where they say nothing.
+SEQUENCE_PARAMETERS = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 
 
 class Lease(Protocol):

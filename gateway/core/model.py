@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.errors import InvalidInput
+from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor import TensorSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -66,8 +67,8 @@ class ModelSpec(msgspec.Struct, frozen=True):
     `max_batch_size` 0 means that the model has no batch axis; else every request's tensors have one
     in front of `TensorSpec.shape`, of 1..max_batch_size rows. `class_labels` are, by output, the
     names of its classes in order, and may be shorter than the output; a worker is not
-    told of them. A `decoupled` model answers a request any number of times. One with a `concurrency`
-    runs so many batches at the same time in each instance; 0 is one after the other.
+    told of them. A `decoupled` model answers a request any number of times, a stateful one has `sequence`.
+    One with a `concurrency` runs so many batches at the same time in each instance; 0 is one after the other.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     class_labels: Mapping[str, tuple[str, ...]] = {}
     decoupled: bool = False
     concurrency: int = 0
+    sequence: SequenceBatching | None = None
 
     @property
     def key(self) -> ModelKey:

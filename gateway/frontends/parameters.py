@@ -1,9 +1,9 @@
 """What a request's `parameters` mean, whatever protocol they came by.
 
 Reserved by the protocol: `priority`, `timeout` (microseconds) and `binary_data_output` are honoured, the
-first two as the model's queue policy says (scheduling.queue_policy); `sequence_*` is refused unless it
-says "no sequence". All other keys belong to the model and are handed on. Of an
-output's parameters `classification` asks for the highest elements instead of all.
+first two as the model's queue policy says (scheduling.queue_policy); `sequence_*` is checked, and handed
+on where it says anything. All other keys belong to the model and are handed on. Of an output's parameters
+`classification` asks for the highest elements instead of all.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from math import inf, isfinite
 from typing import NamedTuple
 
 from gateway.core.errors import InvalidInput, Unsupported
-from gateway.core.messages import NO_PARAMETERS, Parameter
+from gateway.core.messages import NO_PARAMETERS, SEQUENCE_PARAMETERS, Parameter
 from gateway.frontends.content_types import CONTENT_TYPE, request_type, tensor_type
 
 # A hundred years: what is beyond it is no timeout, and float seconds stay exact to 1 us below it.
 MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
 
-_SEQUENCE = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+# As Triton limits a text that is an id.
+MAX_SEQUENCE_ID_BYTES = 128
 # More than any model has classes; bounds what an answer can be asked to hold.
 MAX_CLASSES = 1_000_000
 
@@ -53,9 +54,11 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
         elif key == "binary_data_output":
             binary = read_flag("parameter", key, value)
         else:
-            _refuse_reserved(key, value)
-            if key not in _SEQUENCE:
+            _refuse_reserved(key)
+            if key not in SEQUENCE_PARAMETERS:
                 custom[key] = _scalar(key, value)
+            elif told := _sequence(key, value):
+                custom[key] = told
     return RequestParameters(custom or NO_PARAMETERS, timeout_s, binary, priority)
 
 
@@ -85,7 +88,21 @@ def read_flag(where: str, key: str, value: object) -> bool:
     return value
 
 
-def _refuse_reserved(key: str, value: object) -> None:
+def _sequence(key: str, value: object) -> Parameter:
+    """A parameter of a sequence; 0, "" or False where it says nothing."""
+    if key != "sequence_id":
+        return read_flag("parameter", key, value)
+    if isinstance(value, str) and is_text(value) and len(value.encode()) <= MAX_SEQUENCE_ID_BYTES:
+        return value
+    if type(value) is int and 0 <= value < 1 << 64:
+        return value
+    raise InvalidInput(
+        f"parameter 'sequence_id' must be an integer of 0 to {(1 << 64) - 1}, or a text of at most "
+        f"{MAX_SEQUENCE_ID_BYTES} bytes"
+    )
+
+
+def _refuse_reserved(key: str) -> None:
     if key.startswith("triton_"):
         raise InvalidInput(
             "parameter keys starting with 'triton_' are reserved for Triton usage "
@@ -93,8 +110,6 @@ def _refuse_reserved(key: str, value: object) -> None:
         )
     if key == "headers":
         raise InvalidInput("parameter 'headers' is reserved and should not be specified")
-    if key in _SEQUENCE and value not in (0, ""):
-        raise Unsupported(f"parameter '{key}': sequences are not supported")
 
 
 def _priority(value: object) -> int:

@@ -33,11 +33,13 @@ class Following:
         runtimes: Mapping[str, str],
         lifecycle: Lifecycle,
         gpus: int = 0,
+        fronts: int = 1,
     ) -> None:
         self._settings = settings
         self._runtimes = runtimes
         self._lifecycle = lifecycle
         self._gpus = gpus
+        self._fronts = fronts
         self._turn = asyncio.Lock()
         self._served = self._previous = Catalogue()
         self._has_looked = False
@@ -113,7 +115,12 @@ class Following:
     def _offered(self, found: Catalogue) -> offers.Catalogue:
         settings = self._settings
         return offers.catalogue_of(
-            found, self._runtimes, settings.default_max_batch_size, settings.environments, self._gpus
+            found,
+            self._runtimes,
+            settings.default_max_batch_size,
+            settings.environments,
+            self._gpus,
+            self._fronts,
         )
 
 

@@ -34,7 +34,8 @@ class Offer(msgspec.Struct, frozen=True):
 
     `fingerprint` changes when its files or its configuration do. `spec` may lack inputs, outputs and
     (`max_batch_known` False) the batch size: a worker then reads them from the file. `config` is the
-    configuration as written, for whoever asks: what of it matters for loading stands in the rest. With an
+    configuration as written, for whoever asks: what of it matters for loading stands in the rest;
+    `state_paths` are the files of its initial states, by name. With an
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
     `places` are those of its instances, as many as `spec` says, () where nobody asked for any.
     """
@@ -47,6 +48,7 @@ class Offer(msgspec.Struct, frozen=True):
     default_max_batch_size: int = 64
     options: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
+    state_paths: Mapping[str, str] = {}
     config: bytes = b""
     ensemble: EnsembleGraph | None = None
     places: tuple[Place, ...] = ()
@@ -78,6 +80,7 @@ def order(offer: Offer, index: int = 0) -> Load:
         offer.default_max_batch_size,
         {**offer.options, **place.options()},
         offer.warmup,
+        offer.state_paths,
     )
 
 
@@ -124,10 +127,13 @@ def catalogue_of(
     default_max_batch_size: int,
     environments: Path | None = None,
     gpus: int = 0,
+    fronts: int = 1,
 ) -> Catalogue:
     """What a look at the repository offers; `runtimes` maps backend names to "package.module:Class".
 
     `environments` is where the environments are that models may name; `gpus` are visible.
+    No stateful model with several `fronts`: which of them a connection reaches is chance, and a sequence
+    that began in one is unknown to the others.
     """
     offers: dict[ModelKey, Offer] = {}
     broken: dict[str, str] = {}
@@ -136,6 +142,9 @@ def catalogue_of(
         unknown = sorted(engines - runtimes.keys())
         if entry.broken or unknown:
             broken[entry.name] = entry.broken or f"there is no engine for its backend '{unknown[0]}'"
+            continue
+        if entry.config.sequence and fronts > 1:
+            broken[entry.name] = f"sequence_batching: is supported with server.fronts = 1, there are {fronts}"
             continue
         for one in entry.versions:
             runtime = "" if entry.config.ensemble else runtimes[one.backend]
@@ -175,6 +184,7 @@ def _offer(
         *((warmup, entry.beside.fingerprint) if warmup else ()),
         *((entry.config.ensemble,) if entry.config.ensemble else ()),
         *((entry.config.groups,) if entry.config.groups != PartialConfig().groups else ()),
+        *((entry.beside.fingerprint,) if entry.beside.state_paths else ()),
     ))
     return Offer(
         spec=draft.spec,
@@ -185,6 +195,7 @@ def _offer(
         default_max_batch_size=default_max_batch_size,
         options=options,
         warmup=warmup,
+        state_paths=entry.beside.state_paths,
         config=entry.config.written,
         ensemble=entry.config.ensemble,
     )

@@ -11,7 +11,7 @@ Two models that call each other in different requests may still meet; then the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
@@ -23,7 +23,6 @@ from gateway.core.tensor import Tensor
 from gateway.pipeline.catalogue import VersionSlot
 from gateway.pipeline.chain import chain_of, refuse_circle
 from gateway.scheduling.pending import Pending, PendingStream
-from gateway.scheduling.slot import Slot
 from gateway.workers.call_frames import Asked
 from gateway.workers.frames import STREAM_WINDOW_BYTES
 
@@ -64,7 +63,7 @@ class Replies(Protocol):
 
 
 class Calls:
-    """Implements call_link.CallListener for one worker; `slots` are those of its queue.
+    """Implements call_link.CallListener for one worker; `members` tells for whom it runs a batch.
 
     Invariant: every call is in `_running` from its coming to its end, and a batch in `_batches` from its
     first call until nobody waits for it any more.
@@ -72,15 +71,13 @@ class Calls:
 
     def __init__(
         self,
-        worker: int,
-        slots: Mapping[int, Slot],
+        members: Callable[[int], Sequence[Pending]],
         replies: Replies,
         service: Infers,
         route: Route,
         clock: Clock,
     ) -> None:
-        self._worker = worker
-        self._slots = slots
+        self._members_of = members
         self._replies = replies
         self._service = service
         self._route = route
@@ -131,9 +128,7 @@ class Calls:
 
     def _members(self, batch: int) -> list[Pending]:
         """Whom the batch is run for; raises Cancelled where that is nobody."""
-        slot = self._slots.get(self._worker)
-        members = [] if slot is None else slot.batches.get(batch, [])
-        waiting = [member for member in members if member.is_open]
+        waiting = [member for member in self._members_of(batch) if member.is_open]
         if not waiting:
             raise _NOBODY
         return waiting

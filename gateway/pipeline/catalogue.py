@@ -16,7 +16,7 @@ from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.pipeline.cold import ColdWaiters
 from gateway.pipeline.ensemble import Ensemble
 from gateway.repository.dynamic_batching import written_batching
-from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.queues import Queue
 
 
 class VersionSlot:
@@ -35,8 +35,8 @@ class VersionSlot:
         self.key = key
         self.view = view
         self.waiters = waiters
-        self.queue: ModelQueue | None = None
-        self.hot: ModelQueue | None = None
+        self.queue: Queue | None = None
+        self.hot: Queue | None = None
         self.retry_at = 0.0
         self.broken = ""
         self.is_asked_for = False

@@ -15,7 +15,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, ModelLoading, ModelNotFound, ModelUnavailable
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
-from gateway.scheduling.queue import ModelQueue
+from gateway.scheduling.queues import Queue
 from gateway.workers.links import Link
 
 _ANEW = ModelLoading("the model is being loaded anew, as another one", retry_after_s=1.0)
@@ -24,13 +24,13 @@ _ANEW = ModelLoading("the model is being loaded anew, as another one", retry_aft
 class MakeQueue(Protocol):
     """How this front makes the queue of a version."""
 
-    def __call__(self, spec: ModelSpec, events: Instances) -> ModelQueue: ...
+    def __call__(self, spec: ModelSpec, events: Instances) -> Queue: ...
 
 
 class _Attached(NamedTuple):
     link: Link
     slot: VersionSlot
-    queue: ModelQueue
+    queue: Queue
 
 
 class Instances:
@@ -69,7 +69,7 @@ class Instances:
         if slot.queue is not None and slot.hot is None:
             slot.queue.fail_waiting(error)
 
-    def queue_for(self, key: ModelKey) -> ModelQueue | None:
+    def queue_for(self, key: ModelKey) -> Queue | None:
         """The queue an instance of `key` would serve; None where the version or its signature is unknown."""
         slot = self._catalogue.slot(key)
         if slot is None or slot.view.spec is None:

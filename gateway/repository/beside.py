@@ -1,4 +1,7 @@
-"""The files that a config.pbtxt names: class labels beside it, warm-up data in the folder `warmup`."""
+"""The files that a config.pbtxt names: class labels beside it, other data in folders of their own.
+
+Warm-up data lies in the folder `warmup`, initial states in `initial_state`, as Triton has it.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,32 @@ import os
 from gateway.repository.catalogue import Beside, PartialConfig
 from gateway.repository.folder import FolderRefused, check_regular, fingerprint, read_whole, resolve, why
 from gateway.repository.refusal import ConfigRefused
+from gateway.repository.sequence_batching import initial_files
 
 # All label files of a model together: they travel in every description of each of its versions.
 MAX_LABEL_BYTES = 32 << 10
 WARMUP_FOLDER = "warmup"
+STATE_FOLDER = "initial_state"
+
+# By name of the file: its path, and what changes when it does.
+Found = dict[str, tuple[str, tuple[int, int, int]]]
 
 _NOTHING = Beside()
 
 
 def read_beside(folder: str, root: str, config: PartialConfig) -> Beside:
     """What lies in the model's `folder`, which is free of links; raises ConfigRefused."""
-    if not config.label_files and not config.warmup:
+    states = initial_files(config.sequence)
+    if not config.label_files and not config.warmup and not states:
         return _NOTHING
     files = {one.file for sample in config.warmup for one in sample.inputs if one.file}
-    found = {file: _find_warmup(folder, root, file) for file in sorted(files)}
+    warmup = _find(folder, WARMUP_FOLDER, root, files, "input_data_file")
+    initial = _find(folder, STATE_FOLDER, root, states, "data_file")
     return Beside(
         class_labels=_read_labels(folder, root, config),
-        warmup_paths={file: path for file, (path, _) in found.items()},
-        fingerprint=fingerprint(repr(found).encode()) if found else "",
+        warmup_paths={file: path for file, (path, _) in warmup.items()},
+        state_paths={file: path for file, (path, _) in initial.items()},
+        fingerprint=fingerprint(repr((warmup, initial)).encode()) if warmup or initial else "",
     )
 
 
@@ -61,17 +72,21 @@ def parse_labels(field: str, data: bytes) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _find_warmup(folder: str, root: str, file: str) -> tuple[str, tuple[int, int, int]]:
-    """The path of a warm-up file and what changes when it does."""
-    field = f"input_data_file '{file}'"
+def _find(folder: str, inner: str, root: str, files: set[str], key: str) -> Found:
+    return {file: _find_one(folder, inner, root, file, key) for file in sorted(files)}
+
+
+def _find_one(folder: str, inner: str, root: str, file: str, key: str) -> tuple[str, tuple[int, int, int]]:
+    """The path of a file in the model's folder `inner`, and what changes when it does."""
+    field = f"{key} '{file}'"
     try:
-        path = resolve(f"{resolve(f'{folder}/{WARMUP_FOLDER}', root)}/{file}", root)
+        path = resolve(f"{resolve(f'{folder}/{inner}', root)}/{file}", root)
         info = os.lstat(path)
         check_regular(file, info)
     except FolderRefused as error:
         raise ConfigRefused(field, error.text) from None
     except FileNotFoundError:
-        raise ConfigRefused(field, f"there is no such file in the model's folder '{WARMUP_FOLDER}'") from None
+        raise ConfigRefused(field, f"there is no such file in the model's folder '{inner}'") from None
     except OSError as error:
         raise ConfigRefused(field, f"cannot be read: {why(error)}") from None
     return path, (info.st_size, info.st_mtime_ns, info.st_ino)

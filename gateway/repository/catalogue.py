@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.placement import InstanceGroup
+from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup
 from gateway.repository.options import Isolation, read_concurrency
@@ -25,7 +26,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     lie beside config.pbtxt and are found by `beside`. `ensemble` is None but for an ensemble, which has
     no file of its own. `written` is the file as a serialised ModelConfig, b"" without one.
     `instances` are those of all `groups`, as far as that can be told without a look at the GPUs.
-    A model may be `decoupled` without saying so here.
+    A model may be `decoupled` without saying so here. `sequence` is None but for a stateful model.
     """
 
     platform: str = ""
@@ -46,6 +47,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     ensemble: EnsembleGraph | None = None
     written: bytes = b""
     decoupled: bool = False
+    sequence: SequenceBatching | None = None
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -56,13 +58,14 @@ class PartialConfig(msgspec.Struct, frozen=True):
 class Beside(msgspec.Struct, frozen=True):
     """What the files that a configuration names add to it.
 
-    `class_labels` by output, in the order of the classes; `warmup_paths` by name of the file, for the
-    worker alone; `fingerprint` changes with the warm-up files.
+    `class_labels` by output, in the order of the classes; `warmup_paths` and `state_paths` by name of the
+    file, for the worker alone; `fingerprint` changes with the files of both.
     """
 
     class_labels: Mapping[str, tuple[str, ...]] = {}
     warmup_paths: Mapping[str, str] = {}
     fingerprint: str = ""
+    state_paths: Mapping[str, str] = {}
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -175,5 +178,6 @@ def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "pro
         class_labels=entry.beside.class_labels,
         decoupled=config.decoupled,
         concurrency=read_concurrency(found.backend, config.options),
+        sequence=config.sequence,
     )
     return SpecDraft(spec, config.is_max_batch_known)

@@ -12,6 +12,7 @@ from gateway.core.model import ModelSpec
 from gateway.core.tensor import TensorSpec
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.formats import matching
+from gateway.repository.sequence_batching import DEFAULT_IDLE_US
 
 
 def completed(written: bytes, spec: ModelSpec) -> pb.ModelConfig:
@@ -52,6 +53,8 @@ def _describe(spec: TensorSpec, message: pb.ModelInput | pb.ModelOutput) -> None
 
 
 def _complete_batching(config: pb.ModelConfig, spec: ModelSpec) -> None:
+    if config.HasField("sequence_batching"):
+        _complete_sequences(config.sequence_batching, spec)
     if config.WhichOneof("scheduling_choice") is None and spec.batching.enabled and spec.max_batch_size > 1:
         config.dynamic_batching.SetInParent()
     if config.HasField("dynamic_batching") and spec.max_batch_size:
@@ -59,6 +62,14 @@ def _complete_batching(config: pb.ModelConfig, spec: ModelSpec) -> None:
         config.dynamic_batching.preferred_batch_size[:] = spec.batching.preferred_sizes or (
             spec.max_batch_size,
         )
+
+
+def _complete_sequences(batching: pb.ModelSequenceBatching, spec: ModelSpec) -> None:
+    batching.max_sequence_idle_microseconds = batching.max_sequence_idle_microseconds or DEFAULT_IDLE_US
+    if batching.WhichOneof("strategy_choice") is None:
+        batching.direct.SetInParent()
+    if batching.HasField("oldest") and spec.max_batch_size and not batching.oldest.preferred_batch_size:
+        batching.oldest.preferred_batch_size.append(spec.max_batch_size)
 
 
 def _complete_instances(config: pb.ModelConfig, spec: ModelSpec) -> None:

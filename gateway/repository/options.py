@@ -100,12 +100,19 @@ def read_decoupled(message: pb.ModelConfig) -> bool:
     return decoupled
 
 
+# Those whose models can be run without one of their inputs.
+_MAY_MISS_INPUTS = frozenset({"onnxruntime", "python"})
+
+
 def check_optional(message: pb.ModelConfig) -> None:
     """Raises ConfigRefused for an input that may be left out, of an engine that needs them all."""
     backends = {entry.backend for entry in matching(message.platform, message.backend)}
+    refused = f"backend '{min(backends)}'" if backends and not backends & _MAY_MISS_INPUTS else ""
+    if message.HasField("sequence_batching"):
+        refused = "a model with sequence_batching"
     for index, tensor in enumerate(message.input):
-        if tensor.optional and backends == {"pytorch"}:
-            raise ConfigRefused(f"input[{index}].optional", "is not supported for backend 'pytorch'")
+        if tensor.optional and refused:
+            raise ConfigRefused(f"input[{index}].optional", f"is not supported for {refused}")
 
 
 def _check_listed(options: Mapping[str, str], permitted_here: Mapping[str, _Option]) -> None:

@@ -32,6 +32,7 @@ from gateway.repository.options import (
     told,
 )
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
+from gateway.repository.sequence_batching import read_sequence_batching
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
 from gateway.repository.warmup import read_warmup
@@ -48,11 +49,16 @@ _HONOURED: Mapping[str, frozenset[str]] = {
         *("name", "platform", "backend", "version_policy", "max_batch_size", "input", "output"),
         *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "optimization"),
         *("model_warmup", "model_transaction_policy", "response_cache", "ensemble_scheduling"),
+        "sequence_batching",
     }),
     "ModelInput": frozenset({"name", "data_type", "dims", "reshape", "format", "optional"}),
     "ModelOutput": frozenset({"name", "data_type", "dims", "reshape", "label_filename"}),
     "ModelInstanceGroup": frozenset({"name", "kind", "count", "gpus"}),
     "ModelEnsembling": frozenset({"step"}),
+    "ModelSequenceBatching": frozenset({
+        *("direct", "oldest", "max_sequence_idle_microseconds", "control_input", "state"),
+    }),
+    "State": frozenset({"input_name", "output_name", "data_type", "dims", "initial_state"}),
     "Step": frozenset({"model_name", "model_version", "input_map", "output_map"}),
     # Whether memory lent to a GPU is pinned changes no answer.
     "ModelOptimizationPolicy": frozenset({
@@ -105,6 +111,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         ensemble=ensemble,
         written=told(message).SerializeToString(deterministic=True),
         decoupled=read_decoupled(message),
+        sequence=read_sequence_batching(message),
     )
 
 

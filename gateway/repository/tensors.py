@@ -34,9 +34,15 @@ def read_label_files(outputs: Iterable[pb.ModelOutput]) -> dict[str, str]:
     }
 
 
+def tensor_name(field: str, name: str) -> str:
+    """`name`; raises ConfigRefused where it could not be a tensor's."""
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise ConfigRefused(field, f"must be 1 to {MAX_NAME} printable characters")
+    return name
+
+
 def _read(at: str, message: Message, rows: int) -> TensorSpec:
-    if not message.name or len(message.name) > MAX_NAME or not message.name.isprintable():
-        raise ConfigRefused(f"{at}.name", f"must be 1 to {MAX_NAME} printable characters")
+    tensor_name(f"{at}.name", message.name)
     dims = shape_of(f"{at}.dims", tuple(message.dims), rows, least=1)
     # What the order of the axes means is between the model and its callers: it is only told on.
     if isinstance(message, pb.ModelInput) and message.format and len(dims) != 3:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from gateway.runtimes.onnx_device import BindInputs, DeviceInputs, bind_from_hos
 from gateway.runtimes.onnx_providers import Choice, Machine, Wish
 from gateway.runtimes.onnx_session import open_session, session_options
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
+from gateway.runtimes.sequence_signature import with_sequence, without_sequence
 
 LARGE_BYTES = 64 << 10
 _MAX_PREDICTIONS = 256
@@ -64,13 +66,16 @@ class OnnxRuntime:
         inputs = [file_tensor("input", one.name, one.type, one.shape) for one in session.get_inputs()]
         inputs += _defaults(session, {tensor.name for tensor in spec.inputs})
         outputs = [file_tensor("output", one.name, one.type, one.shape) for one in session.get_outputs()]
-        spec = complete(
-            spec,
-            inputs,
-            outputs,
+        completed = partial(
+            complete,
+            inputs=inputs,
+            outputs=outputs,
             max_batch_known=max_batch_known,
             default_max_batch_size=default_max_batch_size,
         )
+        spec = completed(with_sequence(spec))
+        if spec.sequence is not None:  # what was left to the file has controls and states anywhere in it
+            spec = completed(with_sequence(without_sequence(spec)))
         bind_inputs: BindInputs = bind_from_host
         if choice.gpu is not None:
             make = ort.OrtValue.ortvalue_from_shape_and_type

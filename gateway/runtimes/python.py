@@ -16,12 +16,14 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from gateway.core import placement
 from gateway.core.clock import monotonic_s
 from gateway.core.environment import FOLDER_OPTION
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
+from gateway.core.sequence import FAULT, IDENTITY, STEP
 from gateway.model import CallFailed, Context, Model
 from gateway.runtimes import environment as environments
 from gateway.runtimes.answers import Answers, give, in_order
@@ -42,10 +44,13 @@ from gateway.runtimes.gpus import fault_of, fault_of_options, visible_here
 from gateway.runtimes.python_gateway import DeskGateway
 from gateway.runtimes.python_source import import_file
 from gateway.runtimes.requirements import check_requirements
+from gateway.runtimes.sequence_signature import with_sequence
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
 
 _NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION}) | placement.OPTIONS
+# What only a file for Triton can ask for.
+_HIDDEN = frozenset({STEP.name, IDENTITY.name})
 
 
 class Body(Protocol):
@@ -102,7 +107,7 @@ class PythonRuntime:
             context = _context(spec, parameters, path, desk)
             body = _start(kind, spec, context, file, loop.settle, place)
         note = f"in environment '{environment.name}'" if environment else ""
-        return PythonModel(body, spec, loop, tracebacks, desk, note)
+        return PythonModel(body, with_sequence(spec), loop, tracebacks, desk, note)
 
 
 @contextmanager
@@ -201,11 +206,12 @@ class OwnModel:
         self._settle = settle
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
-        """See Body."""
-        answers = self._settle(self._model.infer(dict(inputs)))
+        """See Body. Of a request's sequence a model is told what its controls are for."""
+        shown = {name: array for name, array in inputs.items() if name not in _HIDDEN}
+        answers = self._settle(self._model.infer(shown))
         if not isinstance(answers, Mapping):
             raise ModelFailed(f"infer returned {type(answers).__name__}, not a dict of arrays by name")
-        return answers
+        return answers if STEP.name not in inputs else {**answers, FAULT.name: _no_faults(inputs[STEP.name])}
 
     def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
         """See Body."""
@@ -214,6 +220,11 @@ class OwnModel:
     def close(self) -> None:
         """See Body."""
         self._settle(self._model.unload())
+
+
+def _no_faults(steps: Array) -> Array:
+    """A class of ours answers for all rows of a batch, or raises for all of them."""
+    return np.full((*steps.shape[:-1], 1), b"", object)
 
 
 class PythonModel:

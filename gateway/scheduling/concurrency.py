@@ -23,7 +23,9 @@ def room_of(spec: ModelSpec, most: int) -> int:
     """How many batches an instance may have, where a worker may have `most` that lie ready."""
     if spec.concurrency:
         return spec.concurrency
-    # A stream may be slow, and what lies ready in a worker can be neither overtaken nor timed out.
+    # A stream's answers may be as slow as their reader: others would wait behind them in the worker instead
+    # of in the queue, where another instance can take them. And what lies ready in a worker can be neither
+    # overtaken nor timed out.
     return 1 if spec.decoupled or has_levels(spec.batching) else most
 
 

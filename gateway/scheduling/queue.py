@@ -11,14 +11,13 @@ one, each at most once more; members of later batches were not started and run a
 A batch whose run raised is halved until the request to blame is alone.
 
 A decoupled model runs one request at a time in each instance, in order of arrival, for as long as that
-answers: its answers may be as slow as their reader, and others would wait behind them in the worker
-instead of here, where another instance can take them. Once one answer has left nothing runs again.
+answers. Once one answer has left nothing runs again.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 
 from gateway.core.clock import Clock
@@ -71,7 +70,6 @@ class ModelQueue:
         self._is_accompanied = spec.decoupled or spec.concurrency > 0
         self._max_rows = spec.max_batch_size if spec.batching.enabled and not spec.decoupled else 0
         self._slots: dict[int, Slot] = {}
-        self.slots: Mapping[int, Slot] = self._slots  # for `pipeline.calls`, to be looked at alone
         # Invariant: no lane is empty. `_again` are groups that must run exactly as they are.
         self._lanes: dict[Compat, Lane] = {}
         self._again: deque[list[Pending]] = deque()
@@ -79,8 +77,7 @@ class ModelQueue:
         self._is_pump_due = False
         self._next_batch = 1
         self._delay: Timer | None = None
-        # What few models ask for, else None: a queue policy (then `_lanes` stay empty and `_waiting` is
-        # what waits in the levels), and answers in order.
+        # For few models: a queue policy (then `_lanes` stay empty), and answers in order.
         self._levels: Levels | None = None
         self._ordering: Ordering | None = None
         self._batches_in_flight = room_of(spec, settings.batches_in_flight)
@@ -112,9 +109,7 @@ class ModelQueue:
             lane = self._lanes[plan.compat] = deque()
         lane.append(pending)
         self._waiting += 1
-        if not self._is_pump_due:
-            self._is_pump_due = True
-            self._loop.call_soon(self._pump)
+        self._pump_soon()
 
     def _add_to_level(self, pending: Pending, levels: Levels) -> None:
         if self._poison.contains(pending.request, pending.arrived):
@@ -181,9 +176,7 @@ class ModelQueue:
                 return members
         if self._levels is not None:
             return self._take_by_level(self._levels)
-        while self._lanes:
-            lane = oldest_lane(self._lanes)
-            assert lane is not None
+        while (lane := oldest_lane(self._lanes)) is not None:
             members = self._take(lane)
             if members:
                 return members
@@ -380,6 +373,11 @@ class ModelQueue:
         if self._levels is not None:
             self._levels.fail_all(error)
         self._waiting = 0
+
+    def members(self, worker: int, batch_id: int) -> list[Pending]:
+        """For whom an instance runs a batch now."""
+        slot = self._slots.get(worker)
+        return [] if slot is None else slot.batches.get(batch_id, [])
 
     def statistics(self) -> QueueStatistics:
         """What waits and runs now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core.errors import InvalidInput
-from gateway.core.messages import InferRequest
+from gateway.core.messages import SEQUENCE_PARAMETERS, InferRequest
 from gateway.core.model import ModelSpec
 from gateway.core.tensor import Tensor, TensorSpec
 from gateway.scheduling.pending import Plan
@@ -53,8 +53,14 @@ def with_parameters(plan: Plan, request: InferRequest) -> Plan:
 
 
 def _parameters(request: InferRequest) -> tuple[object, ...]:
-    """Hashable, and 1, 1.0 and True told apart."""
-    return tuple(sorted((name, type(value).__name__, value) for name, value in request.parameters.items()))
+    """Hashable, and 1, 1.0 and True told apart; whose sequence a request is matters to its queue alone."""
+    return tuple(
+        sorted(
+            (name, type(value).__name__, value)
+            for name, value in request.parameters.items()
+            if name not in SEQUENCE_PARAMETERS
+        )
+    )
 
 
 def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:

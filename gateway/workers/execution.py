@@ -29,9 +29,10 @@ from gateway.runtimes.contract import (
     concurrent,
     streaming,
 )
+from gateway.runtimes.sequence_signature import wired
 from gateway.workers import frames
 from gateway.workers.arena import Arena, ArenaLease, Segment
-from gateway.workers.frames import HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
+from gateway.workers.frames import HEADER, HEADER_BYTES, MAX_FRAME_BYTES, ProtocolViolation, Region, Table
 from gateway.workers.plans import fits
 from gateway.workers.segments import ForeignSegments
 
@@ -135,7 +136,7 @@ class Executor:
         self.model = model
         self.arena = arena
         self.view = memoryview(mmap.mmap(-1, MAX_FRAME_BYTES))
-        self._spec = model.spec
+        self._spec = wired(model.spec)
         self.streaming: StreamingModel | None = streaming(model)
         self.concurrent: ConcurrentModel | None = concurrent(model)
         self.is_plain = self.streaming is None and self.concurrent is None
@@ -278,3 +279,14 @@ def remember(plan: ServePlan, results: Sequence[Array], form: ReplyForm) -> None
     if len(plan.replies) >= _MAX_REPLIES:
         plan.replies.clear()
     plan.replies[tuple([result.shape for result in results])] = form
+
+
+def packed(word: int, batch: int, form: ReplyForm, inline: Sequence[bytes], infer_ns: int) -> bytes:
+    """The frame of an answer of `form`; of its times it tells one."""
+    payload = HEADER_BYTES + len(form.table)
+    pieces = [HEADER.pack(word, batch, form.total, payload, infer_ns, 0, 0, 0, 0), form.table]
+    for data, pad in zip(inline, form.pads, strict=True):
+        pieces.append(data)
+        if pad:
+            pieces.append(pad)
+    return b"".join(pieces)

@@ -9,6 +9,7 @@ from gateway.core.clock import Clock
 from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, note_of, one_line
 from gateway.runtimes.reshaping import reshaped
 from gateway.workers.messages import Load
+from gateway.workers.stateful import stateful
 from gateway.workers.warming import warm_up
 
 
@@ -39,7 +40,8 @@ def load_model(load: Load, clock: Clock) -> Ready:
         raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
     loaded = clock()
     note = note_of(model)
-    model, phases_s = reshaped(model), {"runtime": found - begun, "load": loaded - found}
+    model = stateful(reshaped(model), load.state_paths)
+    phases_s = {"runtime": found - begun, "load": loaded - found}
     if load.warmup:
         try:
             warm_up(model, load.warmup)

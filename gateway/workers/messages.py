@@ -21,7 +21,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
 
     `runtime` is "package.module:Class"; `path` the version's folder. `spec` may be incomplete
     (`inputs` or `outputs` empty, see `max_batch_known`): the runtime completes it from the file.
-    `warmup` is run before the answer, and must succeed.
+    `warmup` is run before the answer, and must succeed. `state_paths` are the files of a stateful
+    model's initial states, by their names.
     """
 
     runtime: str
@@ -31,6 +32,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     default_max_batch_size: int = 64
     options: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
+    state_paths: Mapping[str, str] = {}
 
 
 class Connect(msgspec.Struct, frozen=True, tag="connect"):

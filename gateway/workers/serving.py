@@ -35,6 +35,7 @@ from gateway.workers.execution import (
     ServePlan,
     check_outputs,
     encode_outputs,
+    packed,
     remember,
     reply_form,
 )
@@ -112,7 +113,7 @@ class DataChannel:
             raise FrontGone("closed")
         word, batch, total, payload, _, _, _, _, _ = HEADER.unpack_from(view)
         if word != self._run_word or total != size or not HEADER_BYTES <= payload <= size:
-            self._take_other(size)
+            self._obey(frames.unpack_header(view, size, self._generation))
             return False
         self._run(batch, self._executor.plan(total, payload))
         return True
@@ -292,12 +293,12 @@ class DataChannel:
         form = self._known_form(plan, results)
         if form is not None:
             inline = [result.tobytes() for result in results]
-            self._send(_packed(word, batch, form, inline, infer_ns))
+            self._send(packed(word, batch, form, inline, infer_ns))
             return form.tensor_bytes
         memory = LargeOutputs(self._executor.arena)
         try:
             form, inline = self._new_form(plan, results, memory)
-            self._send(_packed(word, batch, form, inline, infer_ns))
+            self._send(packed(word, batch, form, inline, infer_ns))
         finally:
             memory.free()
         return form.tensor_bytes
@@ -338,9 +339,6 @@ class DataChannel:
             os.close(fd)
             raise ProtocolViolation("a channel for calls, of a model that makes none or has one")
         self._calls = CallChannel(socket.socket(fileno=fd), self._generation, desk, self._on_progress)
-
-    def _take_other(self, size: int) -> None:
-        self._obey(frames.unpack_header(self._executor.view, size, self._generation))
 
     def _obey(self, header: Header) -> None:
         if header.kind in {Kind.CREDIT, Kind.CANCEL} and self._executor.streaming is not None:
@@ -398,14 +396,3 @@ class DataChannel:
         poll = select.poll()
         poll.register(self._sock, select.POLLOUT)
         poll.poll(_SEND_TIMEOUT_MS)
-
-
-def _packed(word: int, batch: int, form: ReplyForm, inline: Sequence[bytes], infer_ns: int) -> bytes:
-    """The frame of an answer of `form`; of its times it tells one."""
-    payload = HEADER_BYTES + len(form.table)
-    pieces = [HEADER.pack(word, batch, form.total, payload, infer_ns, 0, 0, 0, 0), form.table]
-    for data, pad in zip(inline, form.pads, strict=True):
-        pieces.append(data)
-        if pad:
-            pieces.append(pad)
-    return b"".join(pieces)

@@ -113,13 +113,14 @@ def _ordered(spec: ModelSpec, sample: Warmup) -> list[WarmupInput | None]:
 
 
 def _make(spec: ModelSpec, one: WarmupInput, rows: int) -> Array:
-    row = _row(one)
+    row = row_of(one)
     array: Array = np.repeat(row[None], rows, axis=0) if spec.max_batch_size else row
     array.flags.writeable = False
     return array
 
 
-def _row(one: WarmupInput) -> Array:
+def row_of(one: WarmupInput) -> Array:
+    """One row of what it says, in fresh memory; raises LoadError."""
     match one.source:
         case "zero":
             return _zeros(one)

@@ -52,6 +52,8 @@ class Case(NamedTuple):
     outputs: tuple[str, ...] = ()  # none: all
     timeout_us: int = 0
     content_type: str = ""
+    # Further ones, of the request.
+    parameters: Mapping[str, int | str] = MappingProxyType({})
     # Instead of a request of the rest: these bytes, by door.
     garbage: Mapping[str, bytes] = MappingProxyType({})
     doors: frozenset[str] = EVERY
@@ -309,6 +311,41 @@ FAILURES = (
     ),
 )
 
+# ---- sequences; what a model that keeps them answers is in test_sequences --------------------------
+
+SEQUENCES = (
+    Case(
+        "a sequence of a model that keeps none",
+        "echo_fp32",
+        (fp32(1, 2),),
+        parameters={"sequence_id": 5, "sequence_start": True},
+        answer={"Y": fp32(1, 2).raw},
+    ),
+    Case(
+        "a sequence id that is none",
+        "echo_fp32",
+        _X,
+        parameters={"sequence_id": -1},
+        failure=Failure(_INVALID, "parameter 'sequence_id' must be an integer of 0 to"),
+    ),
+    Case(
+        "a start that is neither true nor false",
+        "echo_fp32",
+        _X,
+        parameters={"sequence_id": 5, "sequence_start": 1},
+        failure=Failure(_INVALID, "'sequence_start' must be true or false"),
+    ),
+    Case(
+        "a stateful model behind two fronts",
+        "sums",
+        (int32("INPUT", np.ones((1, 1))),),
+        parameters={"sequence_id": 5, "sequence_start": True},
+        failure=Failure(
+            "MODEL_UNAVAILABLE", "sequence_batching: is supported with server.fronts = 1, there are 2"
+        ),
+    ),
+)
+
 # ---- ensembles ------------------------------------------------------------------------------------
 
 _EACH = (int32("A", _A), int32("B", _B))
@@ -449,4 +486,4 @@ CALLS = (
     ),
 )
 
-CASES = (*DATATYPES, *ANSWERS, *FAILURES, *ENSEMBLES, *CALLS)
+CASES = (*DATATYPES, *ANSWERS, *FAILURES, *SEQUENCES, *ENSEMBLES, *CALLS)

@@ -172,6 +172,9 @@ def grpc_message(case: Case) -> pb.ModelInferRequest:
         message.parameters["timeout"].int64_param = case.timeout_us
     if case.content_type:
         message.parameters["content_type"].string_param = case.content_type
+    for name, value in case.parameters.items():
+        kind = {bool: "bool", int: "int64", str: "string"}[type(value)]
+        setattr(message.parameters[name], f"{kind}_param", value)
     return message
 
 
@@ -191,10 +194,13 @@ def _document(case: Case, inputs: list[Any], outputs: list[Any]) -> dict[str, An
     document: dict[str, Any] = {"id": case.id, "inputs": inputs}
     if outputs:
         document["outputs"] = outputs
-    if case.timeout_us:
-        document["parameters"] = {"timeout": case.timeout_us}
-    if case.content_type:
-        document.setdefault("parameters", {})["content_type"] = case.content_type
+    parameters = {
+        **({"timeout": case.timeout_us} if case.timeout_us else {}),
+        **({"content_type": case.content_type} if case.content_type else {}),
+        **case.parameters,
+    }
+    if parameters:
+        document["parameters"] = parameters
     return document
 
 

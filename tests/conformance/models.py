@@ -24,6 +24,7 @@ from tests.fakes.python_files import (
     write,
 )
 from tests.fakes.remote_models import add_remote
+from tests.fakes.sequences import DIRECT, add_accumulator
 
 ELEMENTS = {
     "BOOL": TensorProto.BOOL,
@@ -66,6 +67,11 @@ def scheduled(root: Path) -> None:
         policy = f"default_timeout_microseconds: 60000000 allow_timeout_override: {is_allowed}"
         text = f"dynamic_batching {{ default_queue_policy {{ {policy} }} }}"
         (root / name / "config.pbtxt").write_text(text)
+
+
+def stateful(root: Path) -> None:
+    """Running sums; the gateways of `conftest` have two fronts, and so do not serve it."""
+    add_accumulator(root, "sums", DIRECT)
 
 
 # By name: the steps, the inputs, the outputs and the greatest batch.
@@ -230,6 +236,7 @@ KINDS: tuple[Callable[[Path], None], ...] = (
     onnx,
     failing,
     scheduled,
+    stateful,
     ensembles,
     calling,
     optional,

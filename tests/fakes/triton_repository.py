@@ -228,7 +228,7 @@ KINDS = (
     Kind("echo", _echo),
     Kind("twice_of_each", _ensemble),
     Kind("repeat_int32", _repeat),
-    Kind("calling", _calling, "a Python-backend model cannot call other models yet"),
-    Kind("simple_sequence", _sequence, "sequence_batching is refused yet"),
+    Kind("calling", _calling),
+    Kind("simple_sequence", _sequence),
     Kind(BROKEN, _broken),
 )

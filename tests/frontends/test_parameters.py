@@ -27,6 +27,15 @@ def test_reserved_parameters_never_reach_the_model(given, timeout_s, binary):
     assert read_parameters(given.items()) == ({}, timeout_s, binary, 0)
 
 
+@pytest.mark.parametrize("identity", [1, 2**64 - 1, "é" * 64])
+def test_a_sequence_is_the_queues(identity):
+    given = {"sequence_id": identity, "sequence_start": True, "sequence_end": True}
+    assert read_parameters(given.items()) == (given, inf, False, 0)
+    assert read_parameters([("sequence_id", identity), ("sequence_end", False)]).custom == {
+        "sequence_id": identity
+    }
+
+
 @pytest.mark.parametrize("priority", [0, 1, 7, 2**64 - 1])
 def test_a_priority_is_the_queues(priority):
     assert read_parameters([("priority", priority)]) == ({}, inf, False, priority)
@@ -54,9 +63,15 @@ def test_a_priority_is_the_queues(priority):
         ({"x": "\ud800"}, InvalidInput),
         ({"\ud800": 1}, InvalidInput),
         ({"x": inf}, InvalidInput),
-        ({"sequence_id": 5}, Unsupported),
-        ({"sequence_id": [5]}, Unsupported),
-        ({"sequence_start": True}, Unsupported),
+        ({"sequence_id": [5]}, InvalidInput),
+        ({"sequence_id": 1.0}, InvalidInput),
+        ({"sequence_id": True}, InvalidInput),
+        ({"sequence_id": -1}, InvalidInput),
+        ({"sequence_id": 2**64}, InvalidInput),
+        ({"sequence_id": "é" * 65}, InvalidInput),
+        ({"sequence_id": "\ud800"}, InvalidInput),
+        ({"sequence_start": 1}, InvalidInput),
+        ({"sequence_end": "true"}, InvalidInput),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(given, error):

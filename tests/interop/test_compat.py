@@ -15,6 +15,7 @@ from tests.fakes.waiting import until_blocking
 SETTINGS = {"GATEWAY_FRONTENDS__COMPAT": "triton", "GATEWAY_TELEMETRY__METRICS_COMPAT": "triton"}
 REST = [
     "classification",
+    "sequence",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",

@@ -211,3 +211,11 @@ def test_bytes_spelled_in_base64(gateway_process: Gateway) -> None:
     assert (status, answer["outputs"][0]["data"]) == (200, ["é", "a"])
     status, answer, _ = gateway_process.infer("echo_bytes", {"inputs": [given | {"data": ["?", ""]}]})
     assert (status, "base64" in answer["error"]) == (400, True)
+
+
+def test_a_stateful_model_is_not_for_several_fronts(gateway_process: Gateway) -> None:
+    config = '{"max_batch_size": 4, "sequence_batching": {}}'
+    body = {"parameters": {"config": config}}
+    status, answer, _ = gateway_process.ask("/v2/repository/models/echo_fp32/load", body)
+    assert status == 400
+    assert answer["error"].endswith("sequence_batching: is supported with server.fronts = 1, there are 2")

@@ -9,6 +9,7 @@ import msgspec
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.placement import InstanceGroup, Place, place_of
+from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
@@ -133,6 +134,20 @@ def test_another_warm_up_is_another_offer_and_another_label_is_not() -> None:
 
 def print_of(one: ModelEntry) -> str:
     return catalogue_of(Catalogue({"m": one}), RUNTIMES, 16).offers[ModelKey("m", 3)].fingerprint
+
+
+def test_a_stateful_model_is_for_one_front_and_its_worker_hears_of_its_files() -> None:
+    there = entry(sequence=SequenceBatching())
+    beside = Beside(fingerprint="s", state_paths={"x.raw": "/r/m/initial_state/x.raw"})
+    stateful = msgspec.structs.replace(
+        there, config_file=msgspec.structs.replace(there.config_file, beside=beside)
+    )
+    one = catalogue_of(Catalogue({"m": stateful}), RUNTIMES, 16).offers[ModelKey("m", 3)]
+    assert order(one).state_paths == beside.state_paths
+    assert order(one).spec.sequence == SequenceBatching()
+    assert len({one.fingerprint, print_of(there), print_of(entry())}) == 3
+    found = catalogue_of(Catalogue({"m": stateful, "n": entry()}), RUNTIMES, 16, fronts=2)
+    assert found.broken == {"m": "sequence_batching: is supported with server.fronts = 1, there are 2"}
 
 
 def test_what_cannot_be_offered_has_a_reason() -> None:

@@ -76,8 +76,11 @@ class World:
         self.clock = FakeClock(1000.0)
         self.service, self.replies = FakeService(), FakeReplies()
         self.slot = Slot(FakeLink(3, None))
-        self.calls = Calls(3, {3: self.slot}, self.replies, self.service, self.route, self.clock)
+        self.calls = Calls(self.members, self.replies, self.service, self.route, self.clock)
         self.closed: list[Pending] = []
+
+    def members(self, batch: int) -> list[Pending]:
+        return self.slot.batches.get(batch, [])
 
     def route(self, key: tuple[str, int | str]) -> VersionSlot | None:
         model, version = key

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.dtypes import DType
+from gateway.core.sequence import SequenceBatching, SequenceState
+from gateway.core.tensor import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.repository.beside import MAX_LABEL_BYTES, parse_labels, read_beside
 from gateway.repository.catalogue import Beside, ModelEntry, PartialConfig
@@ -87,6 +89,20 @@ def test_warm_up_files_lie_in_their_folder_and_have_a_stamp(tmp_path: Path) -> N
     file.unlink()
     file.mkdir()
     assert "is not a regular file" in refusal(tmp_path, WARM)
+
+
+def test_initial_states_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    tensor = TensorSpec("s", DType.FP32, (1,))
+    state = SequenceState(tensor, tensor, WarmupInput("s", DType.FP32, (1,), "file", "x.raw"))
+    config = PartialConfig(sequence=SequenceBatching(states=(state,)))
+    assert "there is no such file in the model's folder 'initial_state'" in refusal(tmp_path, config)
+    (tmp_path / "initial_state").mkdir()
+    file = tmp_path / "initial_state" / "x.raw"
+    file.write_bytes(bytes(4))
+    found = read_beside(str(tmp_path), str(tmp_path), config)
+    assert (found.state_paths, found.warmup_paths) == ({"x.raw": str(file)}, {})
+    file.write_bytes(bytes(8))
+    assert read_beside(str(tmp_path), str(tmp_path), config).fingerprint != found.fingerprint
 
 
 def entry(root: Path) -> ModelEntry:

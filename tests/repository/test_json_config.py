@@ -42,7 +42,7 @@ def test_tensors_and_wide_numbers() -> None:
         ('{"max_batch_size": 1, "max_batch_size": 2}', "duplicate key"),
         ('{"max_batch_size": "many"}', "max_batch_size"),
         ('{"nonsense": 1}', "nonsense"),
-        ('{"sequence_batching": {"max_sequence_idle_microseconds": 5}}', "config: sequence_batching"),
+        ('{"sequence_batching": {"iterative_sequence": true}}', "config: sequence_batching"),
         ('{"name": "other"}', "config: name"),
         ('{"max_batch_size": -1}', "config: max_batch_size: -1 is not in"),
         ("{" + " " * (1 << 20) + "}", "larger than"),

@@ -218,7 +218,12 @@ BAD = {
         "dynamic_batching.max_queue_delay_microseconds: 18446744073709551615 is not in 0..60000000"
     ),
     "dynamic_batching { } sequence_batching { }": "line 1, column ",
-    "sequence_batching { }": "sequence_batching: is not supported",
+    "sequence_batching { iterative_sequence: true }": (
+        "sequence_batching.iterative_sequence: is not supported"
+    ),
+    "sequence_batching { state { use_growable_memory: true } }": (
+        "sequence_batching.state[0].use_growable_memory: is not supported"
+    ),
     "ensemble_scheduling { }": "input: must be given for an ensemble",
     "ensemble_scheduling { max_inflight_requests: 1 }": "ensemble_scheduling.max_inflight_requests: is not",
     "ensemble_scheduling { step { model_namespace: 'n' } }": (
@@ -313,7 +318,7 @@ def test_every_field_of_the_protocol_is_honoured_or_refused_by_name() -> None:
     outer = descriptor.file.message_types_by_name
     inner = {
         name: message
-        for outside in ("ModelOptimizationPolicy", "ModelEnsembling")
+        for outside in ("ModelOptimizationPolicy", "ModelEnsembling", "ModelSequenceBatching")
         for name, message in outer[outside].nested_types_by_name.items()
     }
     messages = [outer.get(name) or inner[name] for name in honoured]
@@ -328,7 +333,6 @@ FIELD_VALUES = {
     "runtime": "runtime: 'x'",
     "batch_input": "batch_input { }",
     "batch_output": "batch_output { }",
-    "sequence_batching": "sequence_batching { }",
     "cc_model_filenames": "cc_model_filenames { key: 'a' value: 'b' }",
     "metric_tags": "metric_tags { key: 'a' value: 'b' }",
     "model_operations": "model_operations { op_library_filename: 'x' }",

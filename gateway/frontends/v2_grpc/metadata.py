@@ -20,7 +20,14 @@ from gateway.repository.normalised import completed
 from gateway.wire.exchange import Exchange
 
 # Exactly those that always work over gRPC; the binary tensor extension is REST's.
-EXTENSIONS = ("classification", "schedule_policy", "model_configuration", "parameters", "statistics")
+EXTENSIONS = (
+    "classification",
+    "sequence",
+    "schedule_policy",
+    "model_configuration",
+    "parameters",
+    "statistics",
+)
 
 _M = TypeVar("_M", bound=Message)
 

@@ -11,12 +11,15 @@ import numpy as np
 
 from gateway.core.model import ModelSpec
 from gateway.core.placement import Place
+from gateway.core.sequence import FAULT, STEP, SequenceId
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import Array, BadInput, LoadError, ModelFailed
+from gateway.runtimes.sequence_signature import with_sequence
 from gateway.runtimes.triton_python.model_config import ModelConfig, completed, config_of
 from gateway.runtimes.triton_python.requests import InferenceRequest
 from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError
 from gateway.runtimes.triton_python.sender import ResponseSender
+from gateway.runtimes.triton_python.sequences import Answer, joined, rows_of
 from gateway.runtimes.triton_python.tensors import Tensor
 
 CLASS_NAME = "TritonPythonModel"
@@ -62,8 +65,17 @@ class TritonModel:
         self._settle = settle
 
     def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> Mapping[str, Array]:
-        """See python.Body."""
-        return _read(self._settle(self._model.execute([self._request(inputs, wanted)])))
+        """See python.Body. Requests of sequences are told apart: a model keeps what it likes by their ids."""
+        if STEP.name not in inputs:
+            (response,) = _counted(self._settle(self._model.execute([self._request(inputs, wanted)])), 1)
+            return _outputs(response)
+        names = [name for name in wanted if name != FAULT.name]
+        requests = [
+            self._request(row.inputs, names, identity=row.identity, flags=row.flags)
+            for row in rows_of(inputs)
+        ]
+        responses = _counted(self._settle(self._model.execute(requests)), len(requests))
+        return joined([_answer_of(response) for response in responses], with_sequence(self._spec))
 
     def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
         """See python.Body. Other threads of the model may go on answering when `execute` has returned."""
@@ -77,7 +89,12 @@ class TritonModel:
         answers.wait_until_finished()
 
     def _request(
-        self, inputs: Mapping[str, Array], wanted: Sequence[str], sender: ResponseSender | None = None
+        self,
+        inputs: Mapping[str, Array],
+        wanted: Sequence[str],
+        sender: ResponseSender | None = None,
+        identity: SequenceId = 0,
+        flags: int = 0,
     ) -> InferenceRequest:
         # Files written for Triton may change their inputs or keep them; ours are the channel's memory.
         tensors = [
@@ -85,11 +102,13 @@ class TritonModel:
             for name, array in inputs.items()
         ]
         return InferenceRequest(
+            correlation_id=identity,
             inputs=tensors,
             requested_output_names=wanted,
             model_name=self._spec.name,
             model_version=self._spec.version,
             response_sender=sender,
+            flags=flags,
         )
 
     def close(self) -> None:
@@ -98,12 +117,26 @@ class TritonModel:
             self._model.finalize()
 
 
-def _read(responses: Any) -> Mapping[str, Array]:
-    """The outputs of the one response; raises ModelFailed, BadInput where the response says so."""
-    if not isinstance(responses, list | tuple) or len(responses) != 1:
-        count = len(responses) if isinstance(responses, list | tuple) else type(responses).__name__
-        raise ModelFailed(f"execute must return one response for each of 1 requests, it returned {count}")
-    (response,) = responses
+def _counted(responses: Any, count: int) -> Sequence[Any]:
+    """`responses`; raises ModelFailed where they are not as many as the requests."""
+    if not isinstance(responses, list | tuple) or len(responses) != count:
+        given = len(responses) if isinstance(responses, list | tuple) else type(responses).__name__
+        raise ModelFailed(
+            f"execute must return one response for each of {count} requests, it returned {given}"
+        )
+    return responses
+
+
+def _answer_of(response: Any) -> Answer:
+    """The outputs of one response among several, or why it has none."""
+    try:
+        return _outputs(response)
+    except (BadInput, ModelFailed) as error:
+        return error
+
+
+def _outputs(response: Any) -> Mapping[str, Array]:
+    """The outputs of a response; raises ModelFailed, BadInput where it says so."""
     if not isinstance(response, InferenceResponse):
         raise ModelFailed(f"execute returned {type(response).__name__}, not an InferenceResponse")
     error = response.error()

@@ -11,6 +11,7 @@ import msgspec
 from gateway.core.model import ModelSpec, QueuePolicy
 from gateway.core.tensor import MAX_RANK, TensorSpec
 from gateway.runtimes.contract import LoadError
+from gateway.runtimes.triton_python.sequences import sequence_config
 from gateway.runtimes.triton_python.tensors import config_name, parse_config_name
 
 MAX_BATCH = 1 << 20
@@ -54,7 +55,9 @@ def config_of(spec: ModelSpec, parameters: Mapping[str, str], file: str) -> Conf
     }
     if spec.decoupled:
         config["model_transaction_policy"] = {"decoupled": True}
-    if spec.batching.enabled and spec.max_batch_size:
+    if spec.sequence is not None:
+        config["sequence_batching"] = sequence_config(spec.sequence, spec.max_batch_size)
+    elif spec.batching.enabled and spec.max_batch_size:
         config["dynamic_batching"] = _batching(spec)
     return config
 
