@@ -1,7 +1,6 @@
 """A repository as somebody brings it from Triton: every kind of model at once, and one that is broken.
 
-Names are those of Triton's example models where there is one. `KINDS` is the whole of it; a kind that
-the gateway cannot serve yet says why in `pending`, and that is the only place that knows.
+Names are those of Triton's example models where there is one. `KINDS` is the whole of it.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ BROKEN = "broken"
 
 
 class Kind(NamedTuple):
-    """One model: its folder's name and what makes it; `pending` says why it cannot be served yet."""
+    """One model: its folder's name and what makes it."""
 
     name: str
     add: Callable[[Path, str], None]
-    pending: str = ""
 
 
 def build(root: Path) -> Path:

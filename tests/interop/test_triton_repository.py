@@ -22,15 +22,13 @@ from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.triton_repository import BROKEN, KINDS, LABELS, build
 
 NAMES = [kind.name for kind in KINDS]
-PENDING = {kind.name: kind.pending for kind in KINDS if kind.pending}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
     root = build(tmp_path_factory.mktemp("models"))
-    with gateway(
-        root, "--insecure-dev", "--fronts", "2", environment={"GATEWAY_FRONTENDS__COMPAT": "triton"}
-    ) as started:
+    # One front: sequences are for one alone.
+    with gateway(root, "--insecure-dev", environment={"GATEWAY_FRONTENDS__COMPAT": "triton"}) as started:
         yield started
         assert started.stop() == 0, started.log.read_text()
 
@@ -89,14 +87,7 @@ CALLS = (
 )
 
 
-def marked(call: Call) -> Any:
-    """Strict: whoever makes a pending kind work must take its mark away."""
-    pending = PENDING.get(call.model)
-    marks = [pytest.mark.xfail(strict=True, reason=pending)] if pending else []
-    return pytest.param(call, marks=marks, id=f"{call.model} {call.version}".strip())
-
-
-@pytest.mark.parametrize("call", [marked(call) for call in CALLS])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.model} {call.version}".strip())
 def test_every_kind_answers(running: Gateway, call: Call) -> None:
     version = f"/versions/{call.version}" if call.version else ""
     body = {"inputs": call.inputs, "parameters": dict(call.parameters)}
@@ -143,7 +134,7 @@ def test_only_the_broken_one_is_unavailable_and_the_index_says_why(running: Gate
     assert {one["name"] for one in index} == set(NAMES)
     assert sum(one["name"] == "versions" for one in index) == 2
     unavailable = {one["name"]: one["reason"] for one in index if one["state"] != "READY"}
-    assert set(unavailable) - PENDING.keys() == {BROKEN}
+    assert unavailable.keys() == {BROKEN}
     assert "Protobuf parsing failed" in unavailable[BROKEN]
     ready = {name for name in NAMES if running.ask(f"/v2/models/{name}/ready")[0] == 200}
     assert ready == set(NAMES) - unavailable.keys()
