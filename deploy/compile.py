@@ -21,6 +21,10 @@ from glob import glob
 from pathlib import Path
 
 HOT = (
+    "gateway/core/value.py",
+    "gateway/core/tensor.py",
+    "gateway/core/messages.py",
+    "gateway/core/records.py",
     "gateway/wire/exchange.py",
     "gateway/wire/tracked.py",
     "gateway/wire/http1/*.py",

@@ -48,7 +48,7 @@ import numpy as np
 
 from gateway.core.dtypes import DType
 from gateway.core.errors import InvalidInput, Reason
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 __all__ = [
     "Array",

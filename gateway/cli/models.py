@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.configuration import ConfigFile, Repositories, load_or_exit, refuse
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.repository.catalogue import Catalogue, ModelEntry
 from gateway.repository.local import RepositoryUnreachable, scan_all
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from gateway.core.errors import GatewayError
 from gateway.core.model import ModelKey
 from gateway.core.tensor import Tensor
+from gateway.core.value import Value
 
 Parameter = bool | int | float | str
 NO_PARAMETERS: Mapping[str, Parameter] = MappingProxyType({})
@@ -29,14 +30,21 @@ class Lease(Protocol):
         """Gives one hold back; the memory may be reused as soon as none is left."""
 
 
-class RequestedOutput(msgspec.Struct, frozen=True):
+class RequestedOutput(Value):
     """An output the caller asked for by name, with the protocol's own parameters for it."""
 
-    name: str
-    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    __slots__ = ("name", "parameters")
+
+    def __init__(self, name: str, parameters: Mapping[str, Parameter] = NO_PARAMETERS) -> None:
+        self.name: Final = name
+        self.parameters: Final = parameters
+
+    def values(self) -> tuple[object, ...]:
+        return self.name, self.parameters
 
 
-class InferRequest(msgspec.Struct, frozen=True):
+@mypyc_attr(free_list_len=1)
+class InferRequest(Value):
     """One inference, whatever protocol it came by.
 
     `version` 0 is the latest ready one, a text a label. `outputs` empty asks for all. `deadline` is
@@ -46,29 +54,111 @@ class InferRequest(msgspec.Struct, frozen=True):
     `chain` are the versions that wait for the answer while they execute, the outermost first.
     """
 
-    model: str
-    version: int | str
-    inputs: tuple[Tensor, ...]
-    id: str = ""
-    outputs: tuple[RequestedOutput, ...] = ()
-    parameters: Mapping[str, Parameter] = NO_PARAMETERS
-    deadline: float = inf
-    protocol: str = "rest"
-    lease: Lease | None = None
-    priority: int = 0
-    timeout_at: float = inf
-    chain: tuple[ModelKey, ...] = ()
+    __slots__ = (
+        "chain",
+        "deadline",
+        "id",
+        "inputs",
+        "lease",
+        "model",
+        "outputs",
+        "parameters",
+        "priority",
+        "protocol",
+        "timeout_at",
+        "version",
+    )
+
+    def __init__(  # ruff: ignore[too-many-arguments] - a parameter a field
+        self,
+        model: str,
+        version: int | str,
+        inputs: tuple[Tensor, ...],
+        id: str = "",
+        outputs: tuple[RequestedOutput, ...] = (),
+        parameters: Mapping[str, Parameter] = NO_PARAMETERS,
+        deadline: float = inf,
+        protocol: str = "rest",
+        lease: Lease | None = None,
+        priority: int = 0,
+        timeout_at: float = inf,
+        chain: tuple[ModelKey, ...] = (),
+    ) -> None:
+        self.model: Final = model
+        self.version: Final = version
+        self.inputs: Final = inputs
+        self.id: Final = id
+        self.outputs: Final = outputs
+        self.parameters: Final = parameters
+        self.deadline: Final = deadline
+        self.protocol: Final = protocol
+        self.lease: Final = lease
+        self.priority: Final = priority
+        self.timeout_at: Final = timeout_at
+        self.chain: Final = chain
+
+    def under(self, identity: str) -> InferRequest:
+        """The same request by another id."""
+        return InferRequest(
+            self.model,
+            self.version,
+            self.inputs,
+            identity,
+            self.outputs,
+            self.parameters,
+            self.deadline,
+            self.protocol,
+            self.lease,
+            self.priority,
+            self.timeout_at,
+            self.chain,
+        )
+
+    def values(self) -> tuple[object, ...]:
+        return (
+            self.model,
+            self.version,
+            self.inputs,
+            self.id,
+            self.outputs,
+            self.parameters,
+            self.deadline,
+            self.protocol,
+            self.lease,
+            self.priority,
+            self.timeout_at,
+            self.chain,
+        )
 
 
-class InferResponse(msgspec.Struct, frozen=True):
+@mypyc_attr(free_list_len=1)
+class InferResponse(Value):
     """The answer of one model version to one request; whoever gets it releases `lease` when written."""
 
-    model: str
-    version: int
-    outputs: tuple[Tensor, ...]
-    id: str = ""
-    parameters: Mapping[str, Parameter] = NO_PARAMETERS
-    lease: Lease | None = None
+    __slots__ = ("id", "lease", "model", "outputs", "parameters", "version")
+
+    def __init__(
+        self,
+        model: str,
+        version: int,
+        outputs: tuple[Tensor, ...],
+        id: str = "",
+        parameters: Mapping[str, Parameter] = NO_PARAMETERS,
+        lease: Lease | None = None,
+    ) -> None:
+        self.model: Final = model
+        self.version: Final = version
+        self.outputs: Final = outputs
+        self.id: Final = id
+        self.parameters: Final = parameters
+        self.lease: Final = lease
+
+    def with_outputs(self, outputs: tuple[Tensor, ...]) -> InferResponse:
+        """The same answer with other tensors; the lease is the same hold."""
+        return InferResponse(self.model, self.version, outputs, self.id, self.parameters, self.lease)
+
+    def values(self) -> tuple[object, ...]:
+        return self.model, self.version, self.outputs, self.id, self.parameters, self.lease
 
 
 # How an answer reaches whoever asked: exactly one call, perhaps before the asking call returns.

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.errors import InvalidInput
 from gateway.core.sequence import SequenceBatching
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MAX_VERSION = (1 << 63) - 1

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import WarmupInput
 
 ControlKind = Literal["start", "ready", "end", "corrid"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from math import prod
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from gateway.core.dtypes import ITEM_SIZE, DType
 from gateway.core.errors import InvalidInput
+from gateway.core.value import Value
 
 Buffer = bytes | bytearray | memoryview
 
@@ -20,22 +22,8 @@ MAX_BYTES = (1 << 63) - 1
 _LENGTH = struct.Struct("<I")
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
-    """What a model says of one input or output; `shape` has -1 for free dimensions.
-
-    `shape` leaves the batch axis out when the model batches (`ModelSpec.max_batch_size` > 0), as
-    config.pbtxt does. `reshape` is the shape that the engine wants where it is not the caller's: as
-    many elements, free dimensions in the same order. An input that `is_optional` may be left out.
-    """
-
-    name: str
-    dtype: DType
-    shape: tuple[int, ...]
-    reshape: tuple[int, ...] | None = None
-    is_optional: bool = False
-
-
-class Tensor(msgspec.Struct, frozen=True, gc=False):
+@mypyc_attr(free_list_len=1)
+class Tensor(Value):
     """One tensor of a request or a response; row-major, little-endian, no padding.
 
     Invariant: `len(data) == prod(shape) * ITEM_SIZE[dtype]`, and for BYTES `data` holds exactly
@@ -43,10 +31,16 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
     bytes calls `check_size` or `count_bytes_elements`.
     """
 
-    name: str
-    dtype: DType
-    shape: tuple[int, ...]
-    data: Buffer
+    __slots__ = ("data", "dtype", "name", "shape")
+
+    def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], data: Buffer) -> None:
+        self.name: Final = name
+        self.dtype: Final = dtype
+        self.shape: Final = shape
+        self.data: Final = data
+
+    def values(self) -> tuple[object, ...]:
+        return self.name, self.dtype, self.shape, self.data
 
 
 def element_count(name: str, shape: Iterable[int]) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -72,7 +71,7 @@ def classify(
         if response.lease is not None:
             response.lease.release()
         return error
-    return msgspec.structs.replace(response, outputs=outputs)
+    return response.with_outputs(outputs)
 
 
 def top_classes(spec: ModelSpec, output: Tensor, count: int) -> Tensor:

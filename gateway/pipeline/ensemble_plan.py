@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.messages import RequestedOutput
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 
 class Step(NamedTuple):

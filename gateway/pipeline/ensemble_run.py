@@ -11,7 +11,8 @@ from gateway.core.ensemble import fitted_shape
 from gateway.core.errors import GatewayError, ModelFailed, ModelNotFound, ModelUnavailable
 from gateway.core.messages import Done, InferRequest, InferResponse, Lease
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.pipeline.chain import refuse_circle
 from gateway.pipeline.ensemble_plan import Plan, Step, full_rank
 from gateway.scheduling.pending import Pending

@@ -11,7 +11,7 @@ from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.placement import InstanceGroup
 from gateway.core.sequence import SequenceBatching
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup
 from gateway.repository.options import Isolation, read_concurrency
 from gateway.repository.versions import Latest, VersionPolicy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.formats import matching
 from gateway.repository.sequence_batching import DEFAULT_IDLE_US

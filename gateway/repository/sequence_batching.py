@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gateway.core.dtypes import DType
 from gateway.core.sequence import Control, ControlKind, SequenceBatching, SequenceState
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Source, WarmupInput
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.dynamic_batching import MAX_QUEUE_DELAY_US

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.refusal import ConfigRefused, dtype_of, in_range, plain_file_name, shape_of
 

@@ -30,7 +30,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from gateway.core.dtypes import ITEM_SIZE, NUMPY, DType
 from gateway.core.model import ModelSpec
 from gateway.core.placement import accelerators_of, place_of
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import ABSENT, Array, BadInput, EngineBroken, LoadError, OutputMemory, one_line
 from gateway.runtimes.gpus import visible_here
 from gateway.runtimes.onnx_device import BindInputs, DeviceInputs, bind_from_host, is_fatal

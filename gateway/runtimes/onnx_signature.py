@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 
 # ONNX element types as ONNX Runtime names them, and their numbers in ONNX's TensorProto.DataType.

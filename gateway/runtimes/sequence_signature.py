@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.model import ModelSpec
 from gateway.core.sequence import hidden_inputs, hidden_outputs
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 
 def with_sequence(spec: ModelSpec) -> ModelSpec:

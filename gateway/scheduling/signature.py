@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import SEQUENCE_PARAMETERS, InferRequest
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.scheduling.pending import Plan
 from gateway.workers.plans import Signature
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import zip_longest
+from math import inf
 
 from gateway.core.clock import Clock, wall_s
 from gateway.core.records import RequestRecord
@@ -35,41 +36,69 @@ Model = tuple[str, int]
 
 
 class _Buckets:
-    """A histogram while it is counted in; one of `Histogram`'s own calls takes 0.35 us, this 0.1."""
+    """A histogram while it is counted in.
 
-    __slots__ = ("bounds", "counts", "total")
+    Values come in runs of one bucket, above all those that are of a batch: so they are compared with the
+    last one's limits before its bucket is looked up, 0.02 us instead of 0.15 (compiled).
+    Invariant: bucket `_at` holds what is above `_low` and at most `_high`; `_run` of that are not yet
+    in `counts`.
+    """
+
+    __slots__ = ("_at", "_high", "_low", "_run", "bounds", "counts", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self._at = 0
+        self._low = -inf
+        self._high = bounds[0]
+        self._run = 0
 
     def observe(self, value: float) -> None:
         """Counts `value` in the first bucket whose bound is not below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+        if not self._low < value <= self._high:
+            self._move(value)
+        self._run += 1
         self.total += value
+
+    def _move(self, value: float) -> None:
+        bounds = self.bounds
+        self.counts[self._at] += self._run
+        self._run = 0
+        self._at = at = bisect_left(bounds, value)
+        self._low = bounds[at - 1] if at else -inf
+        self._high = bounds[at] if at < len(bounds) else inf
 
     def histogram(self) -> Histogram:
         """What was counted so far."""
+        self.counts[self._at] += self._run
+        self._run = 0
         return Histogram(self.bounds, self.counts, self.total)
 
 
 class _Tally:
-    """What a front has counted of one (model, version, protocol)."""
+    """What a front has counted of one (model, version, protocol); `failures` by their reasons."""
 
     __slots__ = (
+        "answered",
         "batch_rows",
         "cold",
         "compute",
         "duration",
         "failed_queue_s",
         "failed_s",
-        "outcomes",
+        "failures",
+        "is_changed",
+        "labels",
         "queue",
     )
 
-    def __init__(self) -> None:
-        self.outcomes: dict[str, int] = {}
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.is_changed = False  # since it was last handed over
+        self.answered = 0
+        self.failures: dict[str, int] = {}
         self.duration = _Buckets(LATENCY_BOUNDS_S)
         self.queue = _Buckets(LATENCY_BOUNDS_S)
         self.compute = _Buckets(LATENCY_BOUNDS_S)
@@ -78,11 +107,11 @@ class _Tally:
         self.failed_s = 0.0
         self.failed_queue_s = 0.0
 
-    def series(self, labels: Labels) -> Series:
+    def series(self) -> Series:
         """What was counted so far, as it travels; to be encoded before the next request is counted."""
         return Series(
-            *labels,
-            self.outcomes,
+            *self.labels,
+            {OK: self.answered, **self.failures} if self.answered else self.failures,
             self.duration.histogram(),
             self.queue.histogram(),
             self.compute.histogram(),
@@ -99,27 +128,28 @@ class Counters:
     def __init__(self, wall: Clock = wall_s) -> None:
         self._wall = wall
         self._tallies: dict[Labels, _Tally] = {}
-        self._changed: set[Labels] = set()
+        self._last = _Tally(("", 0, ""))  # counted in last; no request has no protocol
+        self._changed: list[_Tally] = []
         self._executions: dict[Model, Executions] = {}
         self.finished = 0  # requests, whatever became of them
 
     def record(self, record: RequestRecord) -> None:
         """Counts one finished request."""
         self.finished += 1
-        labels = (record.model, record.version, record.protocol)
-        tally = self._tallies.get(labels)
-        if tally is None:
-            tally = self._tallies[labels] = _Tally()
-        self._changed.add(labels)
+        tally = self._last
+        model, version, protocol = tally.labels
+        if record.model != model or record.version != version or record.protocol != protocol:
+            tally = self._last = self._tally((record.model, record.version, record.protocol))
+        if not tally.is_changed:
+            tally.is_changed = True
+            self._changed.append(tally)
         reason = record.reason
         if reason is None:
-            outcome = OK
+            tally.answered += 1
         else:
-            outcome = reason.value
+            tally.failures[reason.value] = tally.failures.get(reason.value, 0) + 1
             tally.failed_s += record.duration_s
             tally.failed_queue_s += record.queue_s
-        outcomes = tally.outcomes
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         tally.duration.observe(record.duration_s)
         rows = record.batch_rows
         if rows:
@@ -128,6 +158,12 @@ class Counters:
             tally.batch_rows.observe(float(rows))
         if record.is_cold:
             tally.cold += 1
+
+    def _tally(self, labels: Labels) -> _Tally:
+        found = self._tallies.get(labels)
+        if found is None:
+            found = self._tallies[labels] = _Tally(labels)
+        return found
 
     def executions(self, model: str, version: int) -> Executions:
         """What counts the batches of one model version: the same one every time."""
@@ -138,7 +174,9 @@ class Counters:
 
     def reports(self, gauges: Gauges | None = None) -> list[FrontReport]:
         """What to hand over now: everything that changed since the last call, in packets."""
-        changed = [self._tallies[labels].series(labels) for labels in sorted(self._changed)]
+        changed = [tally.series() for tally in sorted(self._changed, key=_labels)]
+        for tally in self._changed:
+            tally.is_changed = False
         self._changed.clear()
         series = [changed[at : at + _SERIES_A_PACKET] for at in range(0, len(changed), _SERIES_A_PACKET)]
         executions = self._changed_executions()
@@ -223,6 +261,10 @@ class Merged:
     def connections(self) -> int:
         """Open connections over all fronts."""
         return sum(gauges.connections for gauges in self._gauges.values())
+
+
+def _labels(tally: _Tally) -> Labels:
+    return tally.labels
 
 
 def _add_all(sums: dict[Labels, Series], more: dict[Labels, Series], model: str = "") -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Buffer, TensorSpec, iterate_bytes_elements, serialise_bytes_elements
+from gateway.core.tensor import Buffer, iterate_bytes_elements, serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import (
     ABSENT,
     Array,

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from gateway.core.dtypes import ITEM_SIZE, DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Buffer, TensorSpec
+from gateway.core.tensor import Buffer
+from gateway.core.tensor_spec import TensorSpec
 from gateway.workers import frames
 from gateway.workers.frames import HEADER, HEADER_BYTES, ProtocolViolation, Region, Table
 

@@ -28,7 +28,7 @@ from gateway.control.messages import (
 )
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelKey, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from tests.fakes.waiting import until
 
 KEY = ModelKey("m", 3)

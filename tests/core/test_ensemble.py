@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.dtypes import DType
 from gateway.core.ensemble import Part, fault_of_graph, fault_of_parts, fitted_shape, needed_steps
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from tests.fakes.ensembles import DIAMOND, Row, fp32, graph_of
 
 A = ("a", {"x": "in"}, {"y": "t"})

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.core.dtypes import DType
 from gateway.core.ensemble import EnsembleGraph, EnsembleStep
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 
 # Model, its inputs' tensors, its outputs' tensors.
 Row = tuple[str, Mapping[str, str], Mapping[str, str]]

@@ -9,14 +9,9 @@ from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, ModelNotFound
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
 from gateway.core.model import ModelSpec
-from gateway.core.statistics import (
-    BatchStatistics,
-    MemoryUsage,
-    ResponseStatistics,
-    Spent,
-    VersionStatistics,
-)
-from gateway.core.tensor import Buffer, TensorSpec
+from gateway.core.statistics import BatchStatistics, MemoryUsage, ResponseStatistics, Spent, VersionStatistics
+from gateway.core.tensor import Buffer
+from gateway.core.tensor_spec import TensorSpec
 from gateway.pipeline.service import Described, ModelDescription
 from gateway.pipeline.statistics import Counted
 from gateway.wire.exchange import Exchange, Head, Headers, Peer

@@ -26,7 +26,7 @@ import numpy as np
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, BadInput, EngineBroken, LoadError, OutputMemory
 
 INPUTS = (TensorSpec("X", DType.FP32, (-1,)),)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 
 import numpy as np
 
 from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError
-from gateway.core.messages import InferRequest, InferResponse, Lease
+from gateway.core.messages import NO_PARAMETERS, InferRequest, InferResponse, Lease, Parameter
 from gateway.core.model import BatchPolicy, ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 
 
 def doubling_spec(
@@ -30,12 +32,31 @@ def doubling_spec(
 
 
 def row_request(
-    value: float, *, rows: int = 1, width: int = 2, deadline: float = inf, lease: Lease | None = None
+    value: float,
+    *,
+    rows: int = 1,
+    width: int = 2,
+    deadline: float = inf,
+    lease: Lease | None = None,
+    priority: int = 0,
+    timeout_at: float = inf,
+    model: str = "double",
+    version: int | str = 0,
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS,
+    protocol: str = "rest",
 ) -> InferRequest:
     """A request whose every element is `value`."""
     data = np.full((rows, width), value, "<f4").tobytes()
     return InferRequest(
-        "double", 0, (Tensor("x", DType.FP32, (rows, width), data),), deadline=deadline, lease=lease
+        model,
+        version,
+        (Tensor("x", DType.FP32, (rows, width), data),),
+        deadline=deadline,
+        lease=lease,
+        priority=priority,
+        timeout_at=timeout_at,
+        parameters=parameters,
+        protocol=protocol,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array
 from gateway.runtimes.remote.description import Described, RemoteTensor
 from gateway.runtimes.remote.faults import Fault

@@ -8,10 +8,10 @@ from math import inf
 import msgspec
 
 from gateway.core.dtypes import DType
-from gateway.core.messages import InferRequest, Parameter
+from gateway.core.messages import InferRequest, Lease, Parameter
 from gateway.core.model import ModelSpec
 from gateway.core.sequence import SequenceBatching, SequenceId, SequenceState
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import WarmupInput
 from gateway.scheduling.pending import Closed, Pending, Plan
 from gateway.scheduling.sequence_states import Sequence, Turn
@@ -34,7 +34,13 @@ def stateful_spec(batching: SequenceBatching, *, rows: int = 4, backend: str = "
 
 
 def sequence_request(
-    value: float, identity: SequenceId, *, start: bool = False, end: bool = False, rows: int = 1
+    value: float,
+    identity: SequenceId,
+    *,
+    start: bool = False,
+    end: bool = False,
+    rows: int = 1,
+    lease: Lease | None = None,
 ) -> InferRequest:
     """A request of a sequence, as a codec decodes it."""
     parameters: dict[str, Parameter] = {"sequence_id": identity} if identity else {}
@@ -42,7 +48,7 @@ def sequence_request(
         parameters["sequence_start"] = True
     if end:
         parameters["sequence_end"] = True
-    return msgspec.structs.replace(row_request(value, rows=rows), parameters=parameters)
+    return row_request(value, rows=rows, parameters=parameters, lease=lease)
 
 
 def pending_of(

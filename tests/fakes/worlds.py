@@ -9,7 +9,7 @@ from random import Random
 from gateway.control.messages import ModelView
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelKey, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.lifecycle.facts import Fact
 from gateway.lifecycle.load_slots import LoadGate
 from gateway.lifecycle.manager import Lifecycle

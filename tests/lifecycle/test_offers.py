@@ -10,7 +10,7 @@ from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.placement import InstanceGroup, Place, place_of
 from gateway.core.sequence import SequenceBatching
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
 from gateway.repository.catalogue import (

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.repository.catalogue import Catalogue, to_spec
 from gateway.repository.local import scan
 from gateway.workers.messages import Loaded

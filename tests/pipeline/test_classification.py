@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +9,8 @@ from gateway.core.dtypes import NUMPY, DType
 from gateway.core.errors import InvalidInput, ModelFailed
 from gateway.core.messages import NO_PARAMETERS, InferResponse, RequestedOutput
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec, iterate_bytes_elements
+from gateway.core.tensor import Tensor, iterate_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.pipeline.classification import classified, highest, top_classes
 from tests.fakes.specs import CountedLease
 
@@ -105,7 +105,7 @@ def test_the_other_outputs_and_errors_pass():
     tell(error)
     answer, failure = told
     assert (failure, lease.holds) == (error, 1)
-    assert msgspec.structs.replace(answer, outputs=()) == msgspec.structs.replace(response, outputs=())
+    assert answer.with_outputs(()) == response.with_outputs(())
     assert (texts(answer.outputs[0]), answer.outputs[1]) == (["2.000000:1"], other)
 
 

@@ -25,7 +25,8 @@ from gateway.core.errors import (
 )
 from gateway.core.messages import Done, InferRequest, InferResponse, RequestedOutput
 from gateway.core.model import ModelKey, ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.pipeline.cold import Waiting
 from gateway.pipeline.ensemble import Ensemble
 from gateway.pipeline.ensemble_plan import make_plan

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -108,7 +107,7 @@ def test_a_stream_is_traced_without_times_of_sending() -> None:
 
 def test_parts_of_an_ensemble_are_no_requests_of_their_own() -> None:
     world = Traces(TraceSettings(("TIMESTAMPS",), 1))
-    world.ask(request=msgspec.structs.replace(row_request(1.0), protocol="ensemble"))
+    world.ask(request=row_request(1.0, protocol="ensemble"))
     world.link.double()
     world.loop.turn()
     assert world.traces == []

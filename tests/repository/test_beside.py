@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.sequence import SequenceBatching, SequenceState
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.repository.beside import MAX_LABEL_BYTES, parse_labels, read_beside
 from gateway.repository.catalogue import Beside, ModelEntry, PartialConfig

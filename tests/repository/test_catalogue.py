@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.repository.catalogue import (
     ConfigFile,
     ModelEntry,

@@ -6,7 +6,7 @@ from google.protobuf import text_format
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.catalogue import ConfigFile, ModelEntry, VersionEntry, to_spec
 from gateway.repository.normalised import completed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.core.placement import Accelerator, Accelerators, InstanceGroup
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.generated import model_config_pb2
 from gateway.repository import pbtxt

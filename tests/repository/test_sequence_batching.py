@@ -5,7 +5,7 @@ from google.protobuf import text_format
 
 from gateway.core.dtypes import DType
 from gateway.core.sequence import Control, SequenceBatching, SequenceState
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import WarmupInput
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.normalised import completed

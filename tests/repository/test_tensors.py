@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.refusal import ConfigRefused
 from gateway.repository.tensors import read_label_files, read_tensors

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.answers import Answers, give, in_order
 from gateway.runtimes.contract import ModelFailed, StreamEnded
 from gateway.runtimes.event_loop import WorkerLoop

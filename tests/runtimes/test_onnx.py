@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError
 from gateway.runtimes.onnx import OnnxModel, OnnxRuntime
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES

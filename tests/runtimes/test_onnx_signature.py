@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.errors import Reason
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.model import CallFailed
 from gateway.runtimes.calls import desk_of
 from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError, ModelFailed, StreamEnded

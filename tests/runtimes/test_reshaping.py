@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.calls import Desk, desk_of
 from gateway.runtimes.contract import ABSENT, Array, OutputMemory, concurrent
 from gateway.runtimes.reshaping import Reshaping, fill, reshaped

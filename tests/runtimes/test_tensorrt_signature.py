@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.tensorrt_signature import PlanTensor, most_rows, pick_profile, read, why_none
 

@@ -14,7 +14,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.placement import Place
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, LoadError, ModelFailed
 from gateway.runtimes.torch import TorchModel, TorchRuntime
 

@@ -41,9 +41,7 @@ class Bench:
         deadline: float = inf,
         shape: int = 0,
     ) -> Pending:
-        request = msgspec.structs.replace(
-            row_request(1.0), priority=priority, timeout_at=self.now + timeout_s
-        )
+        request = row_request(1.0, priority=priority, timeout_at=self.now + timeout_s)
         pending = Pending(request, lambda _: None, self._closed(name), self.now, deadline)
         pending.plan = Plan(rows, (0,), Signature((), (0,)), (shape,))
         self.names[pending] = name

@@ -373,7 +373,7 @@ LEVELS = BatchPolicy(priority_levels=2, default_priority_level=2)
 
 
 def prioritised(value: float, priority: int, timeout_at: float = inf) -> InferRequest:
-    return msgspec.structs.replace(row_request(value), priority=priority, timeout_at=timeout_at)
+    return row_request(value, priority=priority, timeout_at=timeout_at)
 
 
 def test_an_urgent_request_overtakes_those_who_wait() -> None:
@@ -472,8 +472,10 @@ def test_a_long_life_under_a_queue_policy(seed: int, requests: int) -> None:
             workers += 1
             links[workers] = bench.link(workers)
         lease = CountedLease()
-        request = msgspec.structs.replace(
-            row_request(float(step), rows=rng.randint(1, 4), lease=lease),
+        request = row_request(
+            float(step),
+            rows=rng.randint(1, 4),
+            lease=lease,
             priority=rng.randrange(5),
             timeout_at=bench.clock.now + rng.choice([0.005, inf]),
         )

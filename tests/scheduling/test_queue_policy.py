@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from math import inf
 
-import msgspec
 import pytest
 
 from gateway.core.model import BatchPolicy, QueuePolicy
@@ -76,6 +75,6 @@ def test_a_timeout_counts_where_it_is_allowed_and_smaller(
 def test_a_timeout_is_a_deadline_where_no_policy_has_one(
     policy: BatchPolicy, priority: int, expected: float
 ) -> None:
-    request = msgspec.structs.replace(row_request(1.0), timeout_at=100.5, priority=priority)
+    request = row_request(1.0, timeout_at=100.5, priority=priority)
     assert deadline_of(policy, request, 160.0) == expected
     assert deadline_of(policy, request, 100.1) == 100.1, "it never moves the caller's own deadline back"

@@ -7,7 +7,6 @@ import struct
 from math import inf
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -62,7 +61,7 @@ class Bench:
         self, value: float, identity: SequenceId, *, deadline: float = inf, lease: Any = None, **flags: Any
     ) -> Pending:
         self.clock.now += 0.001
-        request = msgspec.structs.replace(sequence_request(value, identity, **flags), lease=lease)
+        request = sequence_request(value, identity, lease=lease, **flags)
         pending = Pending(
             request,
             self.told.setdefault(value, []).append,

@@ -6,7 +6,8 @@ from gateway.core.dtypes import DType
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest, RequestedOutput
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.scheduling.signature import Signatures, make_plan
 
 SPEC = ModelSpec(

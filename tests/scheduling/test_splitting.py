@@ -4,7 +4,8 @@ import numpy as np
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec, iterate_bytes_elements, serialise_bytes_elements
+from gateway.core.tensor import iterate_bytes_elements, serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.scheduling.pending import Pending
 from gateway.scheduling.signature import make_plan
 from gateway.scheduling.splitting import split, whole

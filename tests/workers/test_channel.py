@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from gateway.core.dtypes import DType
 from gateway.core.errors import InstanceDied
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec, serialise_bytes_elements
+from gateway.core.tensor import serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.workers import frames, segments
 from gateway.workers.arena import Arena
 from gateway.workers.channel import ReplyLease, WorkerLink

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec, serialise_bytes_elements
+from gateway.core.tensor import serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import ABSENT, BadInput
 from gateway.workers import execution, frames
 from gateway.workers.arena import Arena

@@ -11,7 +11,8 @@ import pytest
 from gateway.core.clock import monotonic_ns, monotonic_s
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec, serialise_bytes_elements
+from gateway.core.tensor import serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import ABSENT, LoadedModel, LoadError
 from gateway.workers.frames import Failure, ProtocolViolation
 from gateway.workers.inline import InlineLink

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.workers import frames
 from gateway.workers.execution import check_inputs
 from gateway.workers.frames import BATCH, HEADER_BYTES, Kind, ProtocolViolation, Region, Table

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.core.clock import monotonic_ns
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.calls import Desk, Question
 from gateway.runtimes.contract import EngineBroken, LoadedModel
 from gateway.workers import frames

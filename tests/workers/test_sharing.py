@@ -5,7 +5,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.errors import Overloaded
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.workers.arena import Arena
 from gateway.workers.plans import RunPlan, Signature
 from gateway.workers.sharing import REFERENCE_BYTES, Shared

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.sequence import END, START, Control, SequenceBatching, SequenceState
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
 from gateway.runtimes.contract import Array, LoadError, ModelFailed
 from gateway.runtimes.sequence_signature import with_sequence

@@ -10,7 +10,8 @@ import pytest
 from gateway.core.clock import monotonic_s
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec, serialise_bytes_elements
+from gateway.core.tensor import serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Source, Warmup, WarmupInput
 from gateway.runtimes.contract import ABSENT, Array, BadInput, LoadError
 from gateway.workers.execution import ModelMisbehaved, ServePlan

@@ -145,7 +145,8 @@ def encode(form: Form, response: InferResponse) -> Encoded:
         short = _short_way(response.model, response.version, only.name, only.dtype, only.shape, len(data))
         if short is not None:
             text = orjson.dumps(short[1](data))
-            if b"null" not in text:  # NaN and Infinity take the long way
+            # NaN and Infinity take the long way. `in` would try for a number first: 0.35 us for its error.
+            if text.find(b"null") < 0:
                 return b"%b%b}]}" % (short[0], text), None
     parts = [_opening(response.model, response.version)]
     labels = form.labels

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-import msgspec
-
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, Lease, Ticket
@@ -72,9 +70,7 @@ Run = Callable[[InferRequest, Done], Ticket | None]
 
 def named(infer: Run, identity: str) -> Run:
     """`infer`, with the id `identity` for a request that has none."""
-    return lambda request, done: infer(
-        request if request.id else msgspec.structs.replace(request, id=identity), done
-    )
+    return lambda request, done: infer(request if request.id else request.under(identity), done)
 
 
 class Infer:

@@ -18,7 +18,8 @@ from gateway.core.clock import Clock
 from gateway.core.errors import InvalidInput, TooLarge
 from gateway.core.messages import InferRequest, InferResponse, Lease
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Buffer, Tensor, TensorSpec
+from gateway.core.tensor import Buffer, Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.content_types import CONTENT_TYPE, check_inputs, read_types
 from gateway.frontends.parameters import is_text, read_parameters
 from gateway.frontends.v2_rest.codec import Target

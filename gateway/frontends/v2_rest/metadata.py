@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.extensions import in_order
 from gateway.pipeline.service import ModelDescription
 

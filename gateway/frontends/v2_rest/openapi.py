@@ -8,7 +8,7 @@ import orjson
 
 from gateway.core.dtypes import ITEM_SIZE, DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.pipeline.service import ModelDescription
 
 _Schema = dict[str, object]

@@ -9,7 +9,8 @@ from gateway.core.dtypes import ITEM_SIZE, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest, InferResponse, Lease
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import Buffer, Tensor, TensorSpec, check_size, serialise_bytes_elements
+from gateway.core.tensor import Buffer, Tensor, check_size, serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.v2_rest.codec import Target, encode
 from gateway.frontends.v2_rest.errors import JSON
 from gateway.frontends.v2_rest.forms import Form

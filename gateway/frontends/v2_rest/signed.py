@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.messages import InferRequest, InferResponse, Lease, Ticket
@@ -79,7 +77,7 @@ class Signed(PlainBody):
                 lease.release()
             return
         if self._identity and not request.id:
-            request = msgspec.structs.replace(request, id=self._identity)
+            request = request.under(self._identity)
         ticket = self._begin(self._tools.service, request, exchange)
         if ticket is not None:
             exchange.on_gone = ticket.cancel

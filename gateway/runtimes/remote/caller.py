@@ -14,7 +14,7 @@ from random import Random
 
 from gateway.core.clock import Clock
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, LoadError, TimedOut, Unavailable, UpstreamCounts
 from gateway.runtimes.remote import breaker as breakers
 from gateway.runtimes.remote import retrying

@@ -9,7 +9,8 @@ import msgspec
 
 from gateway.core.dtypes import BY_NAME, DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import MAX_RANK, TensorSpec
+from gateway.core.tensor import MAX_RANK
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 
 _MAX_TENSORS = 512

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import open_inference_pb2 as pb
 from gateway.runtimes.contract import Array
 from gateway.runtimes.remote.description import (

@@ -9,7 +9,8 @@ import numpy as np
 import orjson
 
 from gateway.core.dtypes import NUMPY, DType
-from gateway.core.tensor import TensorSpec, element_count
+from gateway.core.tensor import element_count
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, BadInput, LoadError
 from gateway.runtimes.remote.description import (
     MAX_BATCH,

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, LoadError
 from gateway.runtimes.remote import grpc_codec
 from gateway.runtimes.remote.credentials import Tls

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, LoadError
 from gateway.runtimes.remote import http_codec
 from gateway.runtimes.remote.credentials import Tls

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, Call, LoadError, Outcome, OutputMemory, UpstreamCounts, one_line
 from gateway.runtimes.remote.caller import Caller
 from gateway.runtimes.remote.credentials import Tls, read_tls, read_token

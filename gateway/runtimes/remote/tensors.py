@@ -11,12 +11,12 @@ from gateway.core.dtypes import BY_NAME, NUMPY, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.tensor import (
     Buffer,
-    TensorSpec,
     check_size,
     element_count,
     iterate_bytes_elements,
     serialise_bytes_elements,
 )
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array
 from gateway.runtimes.remote.faults import Fault, Kind
 

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.model import ModelSpec, QueuePolicy
-from gateway.core.tensor import MAX_RANK, TensorSpec
+from gateway.core.tensor import MAX_RANK
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.triton_python.sequences import sequence_config
 from gateway.runtimes.triton_python.tensors import config_name, parse_config_name

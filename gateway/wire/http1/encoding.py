@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import json
 import re
+from typing import Final
 
 from gateway.core.tensor import Buffer
 from gateway.wire.exchange import Headers
@@ -21,7 +22,6 @@ _OURS = frozenset((b"connection", b"transfer-encoding", b"keep-alive", b"upgrade
 # Answers of a gateway repeat a handful of constants; 256 of them at ~100 bytes are 25 KiB.
 _MAX_CACHED = 256
 _heads: dict[tuple[int, Headers], bytes] = {}
-cached_head = _heads.get
 
 
 def head_bytes(status: int, headers: Headers) -> bytes:
@@ -29,12 +29,49 @@ def head_bytes(status: int, headers: Headers) -> bytes:
 
     Raises ValueError for a field that would break the framing or smuggle another one in.
     """
-    head = cached_head((status, headers))
+    head = _heads.get((status, headers))
     if head is None:
         head = _encode(status, headers)
         if len(_heads) >= _MAX_CACHED:
             _heads.clear()
         _heads[status, headers] = head
+    return head
+
+
+class _Recent:
+    """Whole heads of recent answers that differ in nothing but the length of their bodies."""
+
+    __slots__ = ("by_size", "headers", "status", "tail")
+
+    def __init__(self, status: int, headers: Headers, tail: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.tail = tail
+        self.by_size: dict[int, bytes] = {}
+
+
+# Lengths that are remembered: at most 4096 heads of some 100 bytes, 600 KiB.
+_MAX_REMEMBERED_SIZE: Final = 4096
+_recent = [_Recent(0, (), b"")]
+
+
+def whole_head(status: int, headers: Headers, size: int, tail: bytes) -> bytes:
+    """The head of an answer whose body has `size` bytes; `tail` ends it.
+
+    One answer after another has the same headers, by identity: to look up its length alone takes
+    0.05 us, to write the head 0.5.
+    """
+    recent = _recent[0]
+    if headers is recent.headers and tail is recent.tail and status == recent.status:
+        known = recent.by_size.get(size)
+        if known is not None:
+            return known
+    else:
+        recent = _Recent(status, headers, tail)
+    head = b"%b\r\ncontent-length: %d%b" % (head_bytes(status, headers), size, tail)
+    if size <= _MAX_REMEMBERED_SIZE:
+        recent.by_size[size] = head
+        _recent[0] = recent
     return head
 
 

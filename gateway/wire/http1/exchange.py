@@ -12,12 +12,12 @@ from gateway.core.tensor import Buffer
 from gateway.wire.exchange import Exchange, Headers
 from gateway.wire.http1.encoding import (
     JSON,
-    cached_head,
     declared_length,
     error_body,
     has_body,
     head_bytes,
     size_bytes,
+    whole_head,
 )
 from gateway.wire.http1.head import TAIL_CLOSE, RequestHead
 
@@ -78,18 +78,20 @@ class Http1Exchange(Exchange):
             return
         if self._framing is not Framing.NOT_STARTED:
             raise RuntimeError("the answer has begun as a stream")
-        head = cached_head((status, headers)) or head_bytes(status, headers)
         request = self.request
         # An answer before the request's end leaves the rest of it unread: then the connection ends.
         is_last = connection.is_ending or connection.is_receiving
         tail = TAIL_CLOSE if is_last else request.tail
-        self._connection = self.on_gone = self.on_writable = None
         # The path of nearly every answer: one small bytes object, one write.
         if type(body) is bytes and status == 200 and not request.is_head and len(body) <= JOIN_BYTES:
-            connection.write(b"%b\r\ncontent-length: %d%b%b" % (head, len(body), tail, body))
+            answer = whole_head(status, headers, len(body), tail) + body
+            self._connection = self.on_gone = self.on_writable = None
+            connection.write(answer)
             if on_written is not None:
                 on_written()
         else:
+            head = head_bytes(status, headers)
+            self._connection = self.on_gone = self.on_writable = None
             pieces = body if isinstance(body, tuple) else (body,)
             self._respond_in_pieces(connection, status, head, tail, pieces, on_written)
         connection.answered(keeps=request.keeps)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, InvalidInput, TooLarge
 from gateway.core.messages import InferResponse
-from gateway.core.tensor import Tensor, TensorSpec, serialise_bytes_elements
+from gateway.core.tensor import Tensor, serialise_bytes_elements
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.generate import decode_generate, encode_event, encode_generate
 from tests.fakes.inference import FRAUD
@@ -128,7 +129,7 @@ def test_answers():
     assert json.loads(body) == {
         "model_name": "m", "model_version": "2", "one": 1.0, "two": [1, 2], "none": [], "text": '"a"\n',
     }  # fmt: skip
-    named = msgspec.structs.replace(RESPONSE, id="7", parameters={"p": True}, outputs=())
+    named = InferResponse(RESPONSE.model, RESPONSE.version, (), "7", {"p": True})
     assert json.loads(encode_generate(named)[0]) == {
         "id": "7", "model_name": "m", "model_version": "2", "p": True,
     }  # fmt: skip
@@ -137,8 +138,8 @@ def test_answers():
 @pytest.mark.parametrize("identity", ["", "7"])
 @pytest.mark.parametrize("outputs", [(), RESPONSE.outputs])
 def test_answers_with_and_without_parameters_say_the_same(identity, outputs):
-    plain = msgspec.structs.replace(RESPONSE, id=identity, outputs=outputs)
-    more = msgspec.structs.replace(plain, parameters={"p": True})
+    plain = InferResponse(RESPONSE.model, RESPONSE.version, outputs, identity)
+    more = InferResponse(RESPONSE.model, RESPONSE.version, outputs, identity, {"p": True})
     assert encode_generate(more)[0].replace(b',"p":true', b"") == encode_generate(plain)[0]
 
 

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.v2_rest.model_config import model_config
 from gateway.generated import model_config_pb2 as pb
 from gateway.pipeline.service import ModelDescription

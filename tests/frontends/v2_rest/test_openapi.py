@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.v2_rest.openapi import openapi
 from gateway.pipeline.service import ModelDescription
 from tests.fakes.inference import FRAUD

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gateway.core.dtypes import ITEM_SIZE, DType
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferResponse
-from gateway.core.tensor import Tensor, TensorSpec
+from gateway.core.tensor import Tensor
+from gateway.core.tensor_spec import TensorSpec
 from gateway.frontends.v2_rest.codec import Target
 from gateway.frontends.v2_rest.raw import decode_raw, encode_raw
 from tests.fakes.inference import FRAUD

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.clock import monotonic_s
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import BadInput, LoadError, TimedOut, Unavailable, UpstreamFailed
 from gateway.runtimes.remote.caller import Caller
 from gateway.runtimes.remote.faults import Fault, Kind

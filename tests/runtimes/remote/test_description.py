@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.remote.description import (
     Described,

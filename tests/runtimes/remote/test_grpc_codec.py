@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import open_inference_pb2 as pb
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.remote import grpc_codec

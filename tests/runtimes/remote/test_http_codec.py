@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.dtypes import NUMPY, DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import BadInput, LoadError
 from gateway.runtimes.remote import http_codec
 from gateway.runtimes.remote.description import Described, RemoteTensor

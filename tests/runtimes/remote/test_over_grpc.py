@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.generated import open_inference_pb2 as pb
 from gateway.runtimes.remote.faults import Fault, Kind
 from gateway.runtimes.remote.over_grpc import GrpcTransport

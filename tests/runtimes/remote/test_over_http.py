@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.remote.credentials import Tls
 from gateway.runtimes.remote.faults import Fault, Kind

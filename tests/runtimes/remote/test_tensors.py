@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.dtypes import NUMPY, DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.remote.faults import Fault
 from gateway.runtimes.remote.tensors import check_dtype, from_bytes, in_order, shape_of, to_bytes
 

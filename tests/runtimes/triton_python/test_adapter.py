@@ -12,7 +12,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.placement import Place
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, LoadError, ModelFailed
 from gateway.runtimes.event_loop import WorkerLoop

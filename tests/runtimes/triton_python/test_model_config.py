@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelSpec, QueuePolicy
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.triton_python.model_config import (
     ModelConfig,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.core.dtypes import DType
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.answers import Answers
 from gateway.runtimes.contract import BadInput, ModelFailed
 from gateway.runtimes.triton_python.responses import InferenceResponse, TritonError, TritonModelException

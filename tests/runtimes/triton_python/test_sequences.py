@@ -9,7 +9,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.sequence import FAULT, IDENTITY, STEP, Control, SequenceBatching
-from gateway.core.tensor import TensorSpec
+from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import Array, BadInput, ModelFailed
 from gateway.runtimes.sequence_signature import with_sequence
 from gateway.runtimes.triton_python.sequences import joined, rows_of, sequence_config
