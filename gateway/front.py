@@ -31,7 +31,6 @@ from gateway.control.messages import (
     Counters,
     Detach,
     Drain,
-    FromFront,
     Listening,
     SetLog,
     SetTrace,
@@ -102,14 +101,14 @@ class Front:
         self._arena = Arena(config.workers.shared_memory_bytes)
         self._poison = PoisonList(scheduling.poison_memory_s)
         self._catalogue = Catalogue(scheduling.max_cold_waiters, scheduling.cold_wait_s)
-        self._instances = Instances(self._catalogue, self._make_queue, monotonic_s, self._tell)
+        self._instances = Instances(self._catalogue, self._make_queue, monotonic_s, channel.send)
         self._asks = Asks(channel.send, monotonic_s)
         self._pipeline = Pipeline(
             self._catalogue,
             scheduling,
             monotonic_s,
             self._sink(),
-            self._tell,
+            self._channel.send,
             partial(ask_statistics, self._asks),
         )
         may_control = config.server.insecure_dev
@@ -128,7 +127,9 @@ class Front:
             str(telemetry.trace_file or "") if may_control else "",
         )
         self._observing.on_scopes = self._trace
-        self._protocols = Protocols(self._pipeline, config.frontends, monotonic_s, control, self._observing)
+        more = ("sequence",) if config.server.fronts == 1 else ()
+        tools = (self._pipeline, config.frontends, monotonic_s, control, self._observing)
+        self._protocols = Protocols(*tools, more)
         self._context = server_context(config.tls) if config.tls is not None else None
         self._listeners: dict[str, Listener | GrpcioListener] = {
             "http": self._make_listener(),
@@ -153,7 +154,7 @@ class Front:
             except OSError as error:
                 log.error("cannot listen on %s port %d: %s", server.host, port, error.strerror)
                 raise
-        self._tell(Listening(ports))
+        self._channel.send(Listening(ports))
         # What start-up made stays for good: not looking at it again makes a collection three times
         # shorter, and a threshold above one turn's garbage keeps it out of single requests.
         gc.collect()
@@ -181,7 +182,7 @@ class Front:
         self._protocols.finish()
         await asyncio.gather(*(listener.drain(self._drain_s) for listener in self._listeners.values()))
         self._hand_over_counters()
-        self._tell(Bye())
+        self._channel.send(Bye())
         self._trace_log.close(TRACES_S)
         self._observing.close()
         self._instances.close()
@@ -202,7 +203,7 @@ class Front:
                 self.stop(message.timeout_s)
             case Sync():
                 self._hand_over(self._counters.reports())
-                self._tell(Synced(message.number))
+                self._channel.send(Synced(message.number))
             case Answered():
                 self._asks.on_answer(message, fds)
             case SetTrace():
@@ -252,9 +253,6 @@ class Front:
         self._tracer.scopes = scopes
         is_on = any(scope.settings.levels for scope in scopes.values())
         self._pipeline.tracer = self._tracer if is_on else None
-
-    def _tell(self, message: FromFront) -> None:
-        self._channel.send(message)
 
     # ---- parts ----------------------------------------------------------------------------------
 
@@ -314,7 +312,7 @@ class Front:
 
     def _hand_over(self, reports: list[FrontReport]) -> None:
         for report in reports:
-            self._tell(Counters(msgspec.msgpack.encode(report)))
+            self._channel.send(Counters(msgspec.msgpack.encode(report)))
 
     def _gauges(self) -> Gauges:
         depths = []

@@ -18,7 +18,7 @@ def check(repository: Repositories = None, config: ConfigFile = None) -> None:
         catalogue = scan_all(loaded.repository.paths)
     except RepositoryUnreachable as error:
         refuse(error.text)
-    faults = list(problems(catalogue))
+    faults = list(problems(catalogue, loaded.server.fronts))
     for fault in faults:
         typer.echo(fault)
     sound = sum(1 for entry in catalogue.entries.values() if not entry.broken)
@@ -26,11 +26,13 @@ def check(repository: Repositories = None, config: ConfigFile = None) -> None:
     raise typer.Exit(1 if faults else 0)
 
 
-def problems(catalogue: Catalogue) -> Iterable[str]:
+def problems(catalogue: Catalogue, fronts: int | str = 1) -> Iterable[str]:
     """One line per fault: model, version where it has one, reason."""
     for entry in catalogue.entries.values():
         if entry.broken:
             yield f"{entry.name}: {entry.broken}"
+        elif entry.config.sequence and fronts != 1:
+            yield f"{entry.name}: sequence_batching: is supported with server.fronts = 1, there are {fronts}"
         for refused in entry.refused:
             yield f"{entry.name}/{refused.version}: {refused.reason}"
         for label, version in entry.config.labels.items():

@@ -17,7 +17,10 @@ from gateway.wire.exchange import Endpoint, Head
 
 
 class Protocols:
-    """Implements `Service`: V2 over REST and gRPC, of one inference service, repository and settings."""
+    """Implements `Service`: V2 over REST and gRPC, of one inference service, repository and settings.
+
+    `extensions` are those of V2 that work here and not in every gateway.
+    """
 
     def __init__(
         self,
@@ -26,12 +29,13 @@ class Protocols:
         clock: Clock,
         repository: RepositoryService,
         observing: Observing,
+        extensions: tuple[str, ...] = (),
     ) -> None:
         name = settings.told_name
         for_grpc = GrpcTools(inference, settings.grpc, clock, repository, observing)
         for_rest = RestTools(inference, settings.rest, clock, repository, observing)
-        self._grpc = Grpc(for_grpc, name, __version__)
-        rest = Rest(for_rest, name, __version__)
+        self._grpc = Grpc(for_grpc, name, __version__, extensions)
+        rest = Rest(for_rest, name, __version__, extensions)
         self._router = Router(rest, self._grpc)
 
     def route(self, head: Head) -> Endpoint:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from gateway.cli.check import problems
+from gateway.core.sequence import SequenceBatching
 from gateway.repository.catalogue import (
     Catalogue,
     ConfigFile,
@@ -29,6 +30,15 @@ def test_one_line_a_fault_and_none_for_what_is_sound() -> None:
         "half/2: a link",
         "no name: ignored, not a model name",
     ]
+
+
+def test_a_stateful_model_is_for_one_front() -> None:
+    config = ConfigFile("c", PartialConfig(sequence=SequenceBatching()))
+    one = VersionEntry(1, "p", "f", "model.onnx", "onnxruntime_onnx", "onnxruntime")
+    catalogue = Catalogue({"m": ModelEntry("m", (one,), config)})
+    assert list(problems(catalogue, 1)) == []
+    (line,) = problems(catalogue, 2)
+    assert line == "m: sequence_batching: is supported with server.fronts = 1, there are 2"
 
 
 def test_a_label_must_name_a_version_that_is_served() -> None:

@@ -107,14 +107,16 @@ _SAMPLES: tuple[Given, ...] = (
     bfloats("X", *_FLOATS, 2.0**127),
     texts("X", b"", "grüße €".encode(), b"a\0b", b"x" * 10_000),
 )
+# In an ONNX model, and in either kind of model in Python.
 DATATYPES = tuple(
     Case(
-        sample.datatype,
-        f"echo_{sample.datatype.lower()}",
+        f"{sample.datatype} {kind}",
+        f"{kind}_{sample.datatype.lower()}",
         (sample,),
         answer={"Y": sample.raw},
         doors=EVERY,
     )
+    for kind in ("echo", "own", "for_triton")
     for sample in _SAMPLES
 )
 

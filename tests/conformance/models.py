@@ -51,6 +51,37 @@ def onnx(root: Path) -> None:
     shutil.copytree(Path("model_repo") / "simple", root / "simple")
 
 
+ECHO = """
+    from gateway.model import Model
+
+    class Echo(Model):
+        def infer(self, inputs):
+            return {"Y": inputs["X"]}
+"""
+ECHO_FOR_TRITON = """
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            given = [pb_utils.get_input_tensor_by_name(request, "X") for request in requests]
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x.as_numpy())]) for x in given]
+"""
+
+
+def python(root: Path) -> None:
+    """An echo of every datatype in either way to write a model in Python."""
+    for datatype in ELEMENTS:
+        kind = f"TYPE_{'STRING' if datatype == 'BYTES' else datatype}"
+        config = f"""
+            backend: "python"
+            max_batch_size: 8
+            input {{ name: "X" data_type: {kind} dims: [ -1 ] }}
+            output {{ name: "Y" data_type: {kind} dims: [ -1 ] }}
+        """
+        for name, text in (("own", ECHO), ("for_triton", ECHO_FOR_TRITON)):
+            add_model(root, f"{name}_{datatype.lower()}", text, config)
+
+
 def failing(root: Path) -> None:
     """Models that do not answer, each for a reason of its own."""
     table(root / "table" / "1")
@@ -234,6 +265,7 @@ def remote(root: Path, urls: Mapping[str, str]) -> None:
 
 KINDS: tuple[Callable[[Path], None], ...] = (
     onnx,
+    python,
     failing,
     scheduled,
     stateful,

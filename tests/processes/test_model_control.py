@@ -195,7 +195,12 @@ def test_a_configuration_that_comes_with_a_load_stays_until_the_unload(served: G
     assert max_rows(served) == 16
     assert call(served, "simple/load") == (200, "")
     assert max_rows(served) == 16
-    for config in ('"a": {', '{"max_batch_size": "many"}', '{"instance_group": [{"kind": "KIND_MODEL"}]}', "[]"):
+    for config in (
+        '"a": {',
+        '{"max_batch_size": "many"}',
+        '{"instance_group": [{"kind": "KIND_MODEL"}]}',
+        "[]",
+    ):
         status, text = call(served, "simple/load", config=config)
         assert status == 400, config
         assert text.startswith("failed to load 'simple'"), text

@@ -22,7 +22,6 @@ from gateway.wire.exchange import Exchange
 # Exactly those that always work over gRPC; the binary tensor extension is REST's.
 EXTENSIONS = (
     "classification",
-    "sequence",
     "schedule_policy",
     "model_configuration",
     "parameters",

@@ -55,12 +55,14 @@ Begin = Callable[[Exchange, str, int], Receiver]
 class Grpc:
     """Serves gRPC calls; implements `Service`. Whoever makes this refreshes `health`, finishes `streams`."""
 
-    def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
+    def __init__(
+        self, tools: Tools, server_name: str, server_version: str, extensions: tuple[str, ...] = ()
+    ) -> None:
         self._tools = tools
         self.health = Health(tools.service)
         repository = RepositoryCalls(tools.repository)
         settings = SettingCalls(tools.service, tools.observing)
-        extensions = (
+        extensions += (
             *(REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()),
             *(SETTING_EXTENSIONS if tools.observing.is_permitted else ()),
         )

@@ -11,7 +11,6 @@ from gateway.pipeline.service import ModelDescription
 # Exactly those that always work; Triton's other extensions are not claimed.
 EXTENSIONS = (
     "classification",
-    "sequence",
     "schedule_policy",
     "model_configuration",
     "binary_tensor_data",

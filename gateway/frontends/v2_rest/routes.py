@@ -52,13 +52,15 @@ _CODINGS: Headers = ((b"accept-encoding", b"gzip, deflate"),)
 class Rest:
     """Serves the paths /v2 and /v2/…; implements `Service`."""
 
-    def __init__(self, tools: Tools, server_name: str, server_version: str) -> None:
+    def __init__(
+        self, tools: Tools, server_name: str, server_version: str, extensions: tuple[str, ...] = ()
+    ) -> None:
         self._tools = tools
         self._server_version = server_version
         self._extensions = FixedExtensions()
         self._settings = SettingCalls(tools.service, tools.observing)
         self._repository = RepositoryCalls(tools.repository, tools.settings)
-        extensions = (
+        extensions += (
             *(REPOSITORY_EXTENSIONS if tools.repository.is_permitted else ()),
             *(SETTING_EXTENSIONS if tools.observing.is_permitted else ()),
         )

@@ -35,7 +35,7 @@ def test_server_metadata():
     assert (told.name, told.version, told.extensions) == (
         "gw",
         "1.2",
-        ["classification", "sequence", "schedule_policy", "model_configuration", "parameters", "statistics"],
+        ["classification", "schedule_policy", "model_configuration", "parameters", "statistics"],
     )
 
 

@@ -15,7 +15,6 @@ def test_server():
         "version": "1.2",
         "extensions": [
             "classification",
-            "sequence",
             "schedule_policy",
             "model_configuration",
             "binary_tensor_data",
