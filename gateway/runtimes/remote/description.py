@@ -28,7 +28,10 @@ class RemoteTensor(NamedTuple):
 
 
 class Described(NamedTuple):
-    """An upstream's model. `max_batch_size` None: it does not tell (it has no such extension)."""
+    """An upstream's model. `max_batch_size` None: it does not tell (it has no such extension).
+
+    Without inputs and outputs it tells nothing of its tensors: MLServer's and KServe's models need not.
+    """
 
     inputs: tuple[RemoteTensor, ...]
     outputs: tuple[RemoteTensor, ...]
@@ -53,9 +56,9 @@ def remote_tensor(kind: str, name: object, datatype: object, shape: object) -> R
 
 
 def check_tensors(kind: str, tensors: Sequence[RemoteTensor]) -> tuple[RemoteTensor, ...]:
-    """`tensors`; raises LoadError where there are none, too many, or two of one name."""
-    if not 0 < len(tensors) <= _MAX_TENSORS:
-        raise LoadError(f"the upstream's metadata has {len(tensors)} {kind}s, must be 1 to {_MAX_TENSORS}")
+    """`tensors`; raises LoadError where there are too many, or two of one name."""
+    if len(tensors) > _MAX_TENSORS:
+        raise LoadError(f"the upstream's metadata has {len(tensors)} {kind}s, the most is {_MAX_TENSORS}")
     if len({tensor.name for tensor in tensors}) < len(tensors):
         raise LoadError(f"the upstream's metadata has two {kind}s of one name")
     return tuple(tensors)
@@ -98,6 +101,10 @@ def _checked(
     kind: str, given: Sequence[TensorSpec], found: Sequence[RemoteTensor], size: int, *, must_be_all: bool
 ) -> tuple[TensorSpec, ...]:
     skip = 1 if size else 0
+    if not found:
+        if not given:
+            raise LoadError(f"the upstream's metadata has no {kind}s: config.pbtxt must name them")
+        return tuple(given)
     if not given:
         return tuple(_as_spec(tensor, skip) for tensor in found)
     by_name = {tensor.name: tensor for tensor in found}

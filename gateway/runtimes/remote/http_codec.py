@@ -228,9 +228,9 @@ def described(metadata: bytes, config: bytes | None, *, is_binary: bool) -> Desc
 
 
 def _tensors(kind: str, told: object) -> tuple[RemoteTensor, ...]:
-    if not isinstance(told, list):
-        raise LoadError(f"the upstream's metadata names no {kind}s")
-    found = [one if isinstance(one, dict) else {} for one in told]
+    if not isinstance(told, list | None):
+        raise LoadError(f"the upstream's metadata has {kind}s that are no array")
+    found = [one if isinstance(one, dict) else {} for one in told or ()]
     tensors = [remote_tensor(kind, one.get("name"), one.get("datatype"), one.get("shape")) for one in found]
     return check_tensors(kind, tensors)
 

@@ -40,6 +40,16 @@ def test_without_a_configuration_extension_the_batch_axis_is_a_free_dimension() 
     assert complete(ours, TOLD._replace(max_batch_size=None), max_batch_known=True).max_batch_size == 4
 
 
+def test_an_upstream_may_say_nothing_of_its_tensors_where_the_configuration_does() -> None:
+    silent = Described((), (), None)
+    ours = given(
+        size=4, inputs=(TensorSpec("X", DType.FP32, (3,)),), outputs=(TensorSpec("Y", DType.BYTES, (5,)),)
+    )
+    assert complete(ours, silent, max_batch_known=True) == ours
+    with pytest.raises(LoadError, match=r"metadata has no inputs: config.pbtxt must name them"):
+        complete(EMPTY, silent, max_batch_known=False)
+
+
 def test_a_scalar_is_seen_as_one_element() -> None:
     told = Described((RemoteTensor("X", DType.FP32, (-1,)),), (RemoteTensor("Y", DType.FP32, (-1,)),), 2)
     spec = complete(EMPTY, told, max_batch_known=False)
@@ -129,8 +139,9 @@ def test_hostile_metadata_is_refused(name: object, datatype: object, shape: obje
         remote_tensor("input", name, datatype, shape)
 
 
-def test_tensors_are_some_not_too_many_and_different() -> None:
+def test_tensors_are_not_too_many_and_different() -> None:
     assert check_tensors("input", [X]) == (X,)
-    for wrong in ([], [X, X], [X._replace(name=f"X{n}") for n in range(513)]):
+    assert check_tensors("input", []) == ()
+    for wrong in ([X, X], [X._replace(name=f"X{n}") for n in range(513)]):
         with pytest.raises(LoadError):
             check_tensors("input", wrong)

@@ -225,13 +225,14 @@ def test_descriptions_with_and_without_a_configuration() -> None:
     config = b'{"max_batch_size": 8, "model_transaction_policy": {"decoupled": true}}'
     assert http_codec.described(METADATA, config, is_binary=True) == Described(*tensors, 8, True, True)
     assert http_codec.described(METADATA, b"{}", is_binary=True) == Described(*tensors, 0, False, True)
+    assert http_codec.described(b"{}", None, is_binary=True) == Described((), ())
 
 
 @pytest.mark.parametrize(
     ("metadata", "config"),
     [
         (b"x", None),
-        (b"{}", None),
+        (b'{"inputs": {}}', None),
         (b'{"inputs": [3], "outputs": []}', None),
         (METADATA, b"x"),
         (METADATA, b'{"max_batch_size": -1}'),
