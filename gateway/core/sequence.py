@@ -18,6 +18,7 @@ from gateway.core.warmup import WarmupInput
 ControlKind = Literal["start", "ready", "end", "corrid"]
 SequenceId = int | str
 
+MAX_ID_BYTES = 128  # of an id that is a text, as Triton has it
 # The batch slot, the flags, and the id where that is a number (its 64 bits), else 0.
 STEP = TensorSpec("gateway.sequence.step", DType.INT64, (3,))
 # The id where that is a text, else "".

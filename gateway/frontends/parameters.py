@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 from gateway.core.errors import InvalidInput, Unsupported
 from gateway.core.messages import NO_PARAMETERS, SEQUENCE_PARAMETERS, Parameter
+from gateway.core.sequence import MAX_ID_BYTES
 from gateway.frontends.content_types import CONTENT_TYPE, request_type, tensor_type
 
 # A hundred years: what is beyond it is no timeout, and float seconds stay exact to 1 us below it.
 MAX_TIMEOUT_US = 100 * 366 * 86_400 * 1_000_000
 
-# As Triton limits a text that is an id.
-MAX_SEQUENCE_ID_BYTES = 128
 # More than any model has classes; bounds what an answer can be asked to hold.
 MAX_CLASSES = 1_000_000
 
@@ -92,13 +91,13 @@ def _sequence(key: str, value: object) -> Parameter:
     """A parameter of a sequence; 0, "" or False where it says nothing."""
     if key != "sequence_id":
         return read_flag("parameter", key, value)
-    if isinstance(value, str) and is_text(value) and len(value.encode()) <= MAX_SEQUENCE_ID_BYTES:
+    if isinstance(value, str) and is_text(value) and len(value.encode()) <= MAX_ID_BYTES:
         return value
     if type(value) is int and 0 <= value < 1 << 64:
         return value
     raise InvalidInput(
         f"parameter 'sequence_id' must be an integer of 0 to {(1 << 64) - 1}, or a text of at most "
-        f"{MAX_SEQUENCE_ID_BYTES} bytes"
+        f"{MAX_ID_BYTES} bytes"
     )
 
 

@@ -167,7 +167,7 @@ class PendingStream(Pending):
             if isinstance(result, InferResponse) and result.lease is not None:
                 result.lease.release()
             return
-        self._count(SUCCESS, now)
+        self._count(FAIL if isinstance(result, GatewayError) else SUCCESS, now)
         self.parts += 1
         self.deadline = min(self.limit, now + self.patience_s)
         self._owed += cost
@@ -177,6 +177,13 @@ class PendingStream(Pending):
             self.done(result)
         if self._owed >= _GRANT_BYTES and self.sink.is_writable:
             self._grant()
+
+    def answer(self, response: InferResponse) -> None:
+        """As for any request; it is the last answer of a stream, or the only one."""
+        if self.is_open and self._clock is not None:
+            self._count(SUCCESS, self._clock())
+            self.parts += 1
+        super().answer(response)
 
     def end(self) -> None:
         """The model has given all its answers."""

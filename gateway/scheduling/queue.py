@@ -249,27 +249,29 @@ class ModelQueue:
     ) -> None:
         """A batch's outputs, checked by the channel against the spec; takes over `lease`."""
         members = self._finished(link, batch_id)
-        self._executions.ran(members[0].batch_rows, len(members), timings_ns)
+        self._ran(members, timings_ns)
         if self._ordering is not None:
             self._ordering.answer(self.spec, members, outputs, timings_ns, lease)
         elif len(members) == 1:
             only = members[0]
-            if not only.is_open:
-                self._executions.dropped(only.plan.rows, timings_ns)
-            only.timings_ns = timings_ns
             only.answer(whole(self.spec, only, outputs, lease))
             only.leave_batch()
         else:
             for member, response in zip(members, split(self.spec, members, outputs, lease), strict=True):
-                if not member.is_open:
-                    self._executions.dropped(member.plan.rows, timings_ns)
-                member.timings_ns = timings_ns
                 member.answer(response)
                 member.leave_batch()
             if lease is not None:
                 lease.release()
         if self._waiting or self._again:
             self._pump_soon()
+
+    def _ran(self, members: list[Pending], timings_ns: Timings) -> None:
+        """Counts a batch that was answered, but for those of it who wait no more."""
+        self._executions.ran(members[0].batch_rows, len(members), timings_ns)
+        for member in members:
+            member.timings_ns = timings_ns
+            if not member.is_open:
+                self._executions.dropped(member.plan.rows, timings_ns)
 
     def on_part(
         self, link: Link, batch_id: int, part: tuple[Output, ...] | Fault, cost: int, lease: Lease | None
@@ -282,8 +284,7 @@ class ModelQueue:
     def on_end(self, link: Link, batch_id: int, infer_ns: int) -> None:
         """A decoupled model has given all its answers to a request."""
         only = as_stream(self._finished(link, batch_id)[0])
-        self._executions.ran(only.batch_rows, 1, (0, infer_ns, 0))
-        only.timings_ns = (0, infer_ns, 0)
+        self._ran([only], (0, infer_ns, 0))
         only.end()
         only.leave_batch()
         self._pump_soon()
@@ -381,9 +382,8 @@ class ModelQueue:
 
     def statistics(self) -> QueueStatistics:
         """What waits and runs now."""
-        in_flight = sum(len(members) for slot in self._slots.values() for members in slot.batches.values())
-        if self._ordering is not None:
-            in_flight += self._ordering.held
+        in_flight = 0 if self._ordering is None else self._ordering.held
+        in_flight += sum(len(members) for slot in self._slots.values() for members in slot.batches.values())
         return QueueStatistics(self._waiting + sum(map(len, self._again)), in_flight, len(self._slots))
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, InvalidInput, ModelFailed
 from gateway.core.messages import Parameter
 from gateway.core.model import ModelSpec
-from gateway.core.sequence import BAD_INPUT, END, START, SequenceId
+from gateway.core.sequence import BAD_INPUT, END, MAX_ID_BYTES, START, SequenceId
 from gateway.core.tensor import Buffer, iterate_bytes_elements
 
 # The least and the most that an id of each datatype can be.
@@ -36,10 +36,14 @@ class Step(NamedTuple):
 def read_step(spec: ModelSpec, parameters: Mapping[str, Parameter]) -> Step:
     """The step that a request to a stateful model is; raises InvalidInput."""
     identity = parameters.get("sequence_id", 0)
-    if isinstance(identity, float) or not identity:
+    if isinstance(identity, bool | float) or not identity:
         raise InvalidInput(
             f"inference request to model '{spec.name}' must specify a non-zero or non-empty correlation ID"
         )
+    # Callers' ids are checked when they are decoded; a model that calls this one may send anything.
+    is_text = isinstance(identity, str)
+    if not (len(str(identity).encode()) <= MAX_ID_BYTES if is_text else 0 < int(identity) < 1 << 64):
+        raise InvalidInput(f"parameter 'sequence_id' of a request to model '{spec.name}' is out of range")
     wanted = None if spec.sequence is None else spec.sequence.identity_dtype
     if wanted is not None:
         _check_identity(spec.name, identity, wanted)

@@ -215,11 +215,16 @@ def test_answers_are_counted_with_the_time_since_the_one_before() -> None:
     ("close", "sums"),
     [
         (lambda pending: pending.end(), ResponseSums(empties=1, empty_ns=500_000_000)),
+        (lambda pending: pending.answer(RESPONSE), ResponseSums(1, 500_000_000)),
+        (
+            lambda pending: pending.part(Overloaded(""), 1, 100.5),
+            ResponseSums(failures=1, failure_ns=500_000_000),
+        ),
         (lambda pending: pending.cancel(), ResponseSums(cancels=1, cancel_ns=500_000_000)),
         (lambda pending: pending.fail(Overloaded("")), ResponseSums(failures=1, failure_ns=500_000_000)),
     ],
 )
-def test_what_comes_in_place_of_an_answer_is_counted(
+def test_what_comes_last_or_in_place_of_an_answer_is_counted(
     close: Callable[[PendingStream], None], sums: ResponseSums
 ) -> None:
     stream = Stream()

@@ -582,6 +582,20 @@ def test_a_stream_that_was_cancelled_keeps_its_instance_until_the_worker_says_so
     link.end()
     bench.loop.turn()
     assert (sink.values, sink.ends, lease.holds, len(link.sent)) == ([], [], 0, 1)
+    assert bench.executions.parts()[-1].dropped_rows == 1, "an inference, and no answer"
+
+
+def test_whoever_left_before_its_turn_to_be_answered_is_no_answer_either() -> None:
+    bench = Bench(policy=BatchPolicy(preserve_ordering=True))
+    link = bench.link()
+    gone = bench.ask(1.0)
+    bench.ask(2.0)
+    bench.loop.turn()
+    gone.cancel()
+    link.double()
+    assert bench.answers(2.0) == [4.0]
+    (part,) = bench.executions.parts()
+    assert part.dropped_rows == 1
 
 
 def test_a_stream_past_its_deadline_is_stopped() -> None:

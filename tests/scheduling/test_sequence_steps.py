@@ -46,6 +46,13 @@ def test_a_request_must_be_of_a_sequence(parameters: Mapping[str, Any]) -> None:
         read_step(spec_with(None), parameters)
 
 
+@pytest.mark.parametrize("identity", [-1, 1 << 64, "x" * 129, True])
+def test_an_id_of_whom_nobody_checked_is_refused(identity: Any) -> None:
+    """A model that calls this one may name anything."""
+    with pytest.raises(InvalidInput, match="model 'double'"):
+        read_step(spec_with(None), {"sequence_id": identity, "sequence_start": True})
+
+
 @pytest.mark.parametrize(
     ("dtype", "good", "bad"),
     [

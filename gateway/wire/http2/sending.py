@@ -355,9 +355,8 @@ class Sender:
         if self._unwritten and self.transport.get_write_buffer_size() == 0:
             self._tell()
         elif self._unwritten and not self._is_asked:
-            # uvloop writes at the end of the loop's iteration, that is after the first of these two
-            # calls and before the second. What the socket did not take then is settled by `resume`,
-            # by the next call from the transport, or by the sweep.
+            # uvloop writes after the first of these two calls and before the second. What the socket did
+            # not take then is settled by `resume`, the next call from the transport, or the sweep.
             self._is_asked = True
             self._call_soon(self._settle_next)
 
@@ -369,6 +368,11 @@ class Sender:
         self._is_asked = False
         if self._unwritten and self.transport.get_write_buffer_size() == 0:
             self._tell()
+
+    def release(self, notice: Notice) -> None:
+        """Calls `notice` once the transport has nothing left of what it was given so far."""
+        self._unwritten.append(notice)
+        self.settle()
 
     def lose(self) -> None:
         """The transport is gone, with all that it held."""

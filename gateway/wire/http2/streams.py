@@ -243,7 +243,10 @@ class Http2Exchange(Exchange):
         self._release()
         self.sender.forget(self)
         if out is not None and out.on_written is not None:
-            safely(out.on_written)
+            if out.sent:  # some of its buffers may lie in the transport
+                self.sender.release(out.on_written)
+            else:
+                safely(out.on_written)
         if was_open and on_gone is not None:
             safely(on_gone)
 

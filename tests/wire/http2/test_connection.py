@@ -187,6 +187,29 @@ class TestEnds:
         http.transport.take()
         assert told
 
+    def test_those_of_a_broken_stream_are_too(self) -> None:
+        """Half an answer is with the transport when its client resets: its memory is not another's yet."""
+        http = Http2(echoes := EchoService(), client_settings=[(4, 1 << 20)])
+        http.send(frames.window_update(0, 1 << 20), http.request(1, b"", b"/late"))
+        http.transport.taking = False
+        told: list[int] = []
+        exchange = echoes.late.calls[0][0]
+        exchange.respond(200, TEXT, bytes(900_000), OK, on_written=lambda: told.append(1))
+        http.send(rst(1, ErrorCode.CANCEL))
+        http.sweep(1)
+        assert not told
+        http.transport.take()
+        http.sweep(1)
+        assert told
+
+    def test_one_of_which_nothing_was_sent_is_free_at_once(self) -> None:
+        http = Http2(echoes := EchoService(), client_settings=[(4, 0)])
+        http.send(http.request(1, b"", b"/late"))
+        told: list[int] = []
+        echoes.late.calls[0][0].respond(200, TEXT, bytes(900_000), OK, on_written=lambda: told.append(1))
+        http.send(rst(1, ErrorCode.CANCEL))
+        assert told
+
     def test_a_lost_connection_holds_no_buffers(self) -> None:
         http = Http2(echoes := EchoService())
         http.send(http.request(1, b"", b"/late"))
