@@ -99,7 +99,8 @@ class Buffer:
 
 
 def open_cuda(device: int, load: Callable[[str], Any] = ctypes.CDLL) -> Cuda:
-    """CUDA on that device; raises LoadError where there is no library, or no driver below it."""
+    """CUDA on that device, by the first library that works with the driver; raises LoadError for none."""
+    problem = f"CUDA's runtime library is not installed ({_NAMES[1]})"
     for name in (*_NAMES, *map(str, packaged(site.getsitepackages()))):
         try:
             library = load(name)
@@ -108,9 +109,9 @@ def open_cuda(device: int, load: Callable[[str], Any] = ctypes.CDLL) -> Cuda:
         library.cudaGetErrorString.restype = ctypes.c_char_p
         try:
             return Cuda(library, device)
-        except (CudaFailed, EngineBroken) as error:
-            raise LoadError(f"GPU {device} cannot be used: {error}") from None
-    raise LoadError(f"CUDA's runtime library is not installed ({_NAMES[1]})")
+        except (CudaFailed, EngineBroken) as error:  # an older release may do with an older driver
+            problem = f"GPU {device} cannot be used: {error}"
+    raise LoadError(problem)
 
 
 def packaged(folders: Iterable[str]) -> list[Path]:

@@ -42,8 +42,8 @@ class TraceLog:
         self._write_line = write_line
         self._waiting: SimpleQueue[Traced | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        # With a number of traces a file: the file, and how many more it may hold.
-        self._part, self._room_in_part = Path(), 0
+        # With a number of traces a file: the file, how many more it may hold, and the next one's number.
+        self._part, self._room_in_part, self._next_number = Path(), 0, 0
         self._has_given_up = False
         self.dropped = 0
 
@@ -101,7 +101,8 @@ class TraceLog:
             return
         if traced.log_frequency:
             if self._room_in_part <= 0:
-                self._part, self._room_in_part = _new_file(file, self._front), traced.log_frequency
+                self._part, number = _new_file(file, self._front, self._next_number)
+                self._room_in_part, self._next_number = traced.log_frequency, number + 1
             self._room_in_part -= 1
             file = self._part
         append(file, lines)
@@ -113,15 +114,15 @@ class TraceLog:
         self.dropped += 1
 
 
-def _new_file(file: Path, front: int) -> Path:
-    """The first of `file`.FRONT.0, .1, … that is not there yet, made empty."""
-    for number in range(_MAX_FILES):
+def _new_file(file: Path, front: int, first: int) -> tuple[Path, int]:
+    """The first of `file`.FRONT.`first` and on that is not there yet, made empty; and its number."""
+    for number in range(first, first + _MAX_FILES):
         path = file.with_name(f"{file.name}.{front}.{number}")
         try:
             path.touch(mode=0o640, exist_ok=False)
         except FileExistsError:
             continue
-        return path
+        return path, number
     raise OSError(0, "there are too many trace files")
 
 

@@ -289,3 +289,6 @@ def _check_extras(whole: ModelSpec, spec: ModelSpec) -> None:
         raise LoadError(f"sequence_batching is not supported for backend '{whole.backend}'")
     if not spec.inputs:
         raise LoadError("a model with sequence_batching has no input of its own")
+    for tensor in spec.inputs:
+        if tensor.is_optional:  # as options.check_optional, for what the model itself completed
+            raise LoadError(f"input '{tensor.name}': optional is not supported with sequence_batching")

@@ -64,6 +64,25 @@ def test_the_library_is_looked_for_by_its_names() -> None:
         open_cuda(1, load)
 
 
+def test_a_library_that_the_driver_is_too_old_for_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("site.getsitepackages", list)
+    newer, older = FakeCudart(), FakeCudart()
+    libraries = {"libcudart.so.13": newer, "libcudart.so.12": older}
+
+    def load(name: str) -> Any:
+        if name not in libraries:
+            raise OSError(name)
+        return libraries[name]
+
+    newer.fails["cudaStreamCreate"] = 35
+    assert open_cuda(0, load).stream in older.streams
+    newer.fails["cudaStreamCreate"], older.fails["cudaStreamCreate"] = 35, 100
+    with pytest.raises(
+        LoadError, match=r"^GPU 0 cannot be used: cudaStreamCreate: CUDA failure 100: unknown$"
+    ):
+        open_cuda(0, load)
+
+
 def test_without_the_library_that_is_said() -> None:
     def load(name: str) -> Any:
         raise OSError(name)

@@ -64,6 +64,15 @@ def test_with_a_number_of_traces_a_file_a_front_makes_its_own(tmp_path: Path) ->
     assert (tmp_path / "traces.json.3.0").read_text() == "somebody else's"
 
 
+def test_a_front_does_not_look_again_at_files_that_it_has_made(tmp_path: Path) -> None:
+    log = TraceLog(tmp_path / "traces.json", 0, 1 << 20, print)
+    write(log, *[traced(number, 1) for number in range(3)])
+    (tmp_path / "traces.json.0.0").unlink()
+    write(log, traced(3, 1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"traces.json.0.{part}" for part in (1, 2, 3)]
+    assert ids(tmp_path / "traces.json.0.3") == [3]
+
+
 def test_no_more_is_written_than_is_allowed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "traces.json"
     log = TraceLog(file, 0, 2 * len(traced(1).lines()), print)

@@ -258,6 +258,12 @@ def test_what_cannot_keep_sequences() -> None:
     torch.spec = msgspec.structs.replace(stateful_spec(OLDEST), backend="pytorch")
     with pytest.raises(LoadError, match="not supported for backend 'pytorch'"):
         Stateful(torch, {})
+    python = Summing(OLDEST, backend="python")
+    x, *rest = python.spec.inputs
+    optional = msgspec.structs.replace(x, is_optional=True)
+    python.spec = msgspec.structs.replace(python.spec, inputs=(optional, *rest))
+    with pytest.raises(LoadError, match=r"^input 'x': optional is not supported with sequence_batching$"):
+        Stateful(python, {})
 
 
 def test_an_end_frees_everything() -> None:

@@ -55,4 +55,6 @@ def _read(key: str, name: str, folder: Path, limit_bytes: int) -> bytes:
         raise LoadError(f"parameters['{key}']: cannot be read: {error.strerror}") from None
     if len(data) > limit_bytes:
         raise LoadError(f"parameters['{key}']: the file is larger than {limit_bytes} bytes")
+    if not data.strip():  # ssl takes no authority at all for the system's
+        raise LoadError(f"parameters['{key}']: the file is empty")
     return data

@@ -85,7 +85,8 @@ _TEXTS: Mapping[str, tuple[str, re.Pattern[str], str]] = {
     "token_env": ("token_env", _VARIABLE, "the name of an environment variable"),
 }
 OPTIONS = ("url", *_TEXTS, *_NUMBERS)
-# What callers, who may read a model's configuration, are not shown.
+# What callers, who may read a model's configuration, are not shown; no refusal quotes it either, for
+# a secret may stand where its place should.
 PRIVATE_OPTIONS = frozenset({"url", "ca_file", "cert_file", "key_file", "token_file", "token_env"})
 
 
@@ -102,7 +103,8 @@ def parse(options: Mapping[str, str]) -> Target:
     for key, (field, pattern, permitted) in _TEXTS.items():
         if key in options:
             if not pattern.fullmatch(options[key]) or ".." in options[key].split("/"):
-                raise OptionRefused(key, f"'{options[key][:80]}' is not {permitted}")
+                told = "" if key in PRIVATE_OPTIONS else f"'{options[key][:80]}' "
+                raise OptionRefused(key, f"{told}is not {permitted}")
             fields[field] = options[key]
     target = target._replace(**fields)
     _check_secrets(target)

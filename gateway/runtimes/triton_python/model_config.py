@@ -216,19 +216,30 @@ def completed(spec: ModelSpec, config: ConfigDict, *, max_batch_known: bool) -> 
     return msgspec.structs.replace(
         spec,
         max_batch_size=size,
-        inputs=_tensors("input", config["input"]),
-        outputs=_tensors("output", config["output"]),
+        inputs=_tensors("input", config["input"], spec.inputs),
+        outputs=_tensors("output", config["output"], spec.outputs),
         decoupled=using_decoupled_model_transaction_policy(config),
     )
 
 
-def _tensors(kind: str, dictionaries: Iterable[ConfigDict]) -> tuple[TensorSpec, ...]:
+def _tensors(
+    kind: str, dictionaries: Iterable[ConfigDict], configured: Iterable[TensorSpec]
+) -> tuple[TensorSpec, ...]:
+    known = {tensor.name: tensor for tensor in configured}
     try:
-        return tuple(
+        found = [
             read_tensor(kind, {key: one[key] for key in one.keys() & _PROPERTIES}) for one in dictionaries
-        )
+        ]
     except ValueError as error:
         raise LoadError(str(error)) from None
+    return tuple(_with_rest(tensor, known.get(tensor.name)) for tensor in found)
+
+
+def _with_rest(found: TensorSpec, configured: TensorSpec | None) -> TensorSpec:
+    """`found` with what config.pbtxt says of that tensor and a dictionary does not carry, as a reshape."""
+    if configured is None or configured.shape != found.shape:
+        return found
+    return msgspec.structs.replace(configured, dtype=found.dtype, is_optional=found.is_optional)
 
 
 def using_decoupled_model_transaction_policy(model_config: Mapping[str, Any]) -> bool:

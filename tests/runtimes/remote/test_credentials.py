@@ -37,6 +37,17 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         read_tls(parse({**URL, "ca_file": "ca.pem"}), tmp_path)
 
 
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+@pytest.mark.parametrize("content", [b"", b" \r\n"])
+def test_an_empty_file_is_refused_and_trusts_nobody_else(tmp_path: Path, key: str, content: bytes) -> None:
+    files = {"ca_file": "ca", "cert_file": "cert", "key_file": "key"}
+    for name in files.values():
+        (tmp_path / name).write_text("PEM")
+    (tmp_path / files[key]).write_bytes(content)
+    with pytest.raises(LoadError, match=rf"^parameters\['{key}'\]: the file is empty$"):
+        read_tls(parse({**URL, **files}), tmp_path)
+
+
 def test_certificates_are_read_where_there_is_tls(tmp_path: Path) -> None:
     for name in ("ca", "cert", "key"):
         (tmp_path / name).write_text(name.upper())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.runtimes.remote.target import OPTIONS, OptionRefused, Target, parse
+from gateway.runtimes.remote.target import OPTIONS, PRIVATE_OPTIONS, OptionRefused, Target, parse
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,19 @@ def test_what_cannot_be_honoured_is_refused_by_name(key: str, value: str, proble
     with pytest.raises(OptionRefused) as caught:
         parse({"url": "https://a", key: value})
     assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize("key", sorted(PRIVATE_OPTIONS))
+def test_no_refusal_quotes_what_callers_are_not_shown(key: str) -> None:
+    with pytest.raises(OptionRefused) as caught:
+        parse({"url": "https://a", key: "ftp://s3cr3t/../=="})
+    assert caught.value.key == key
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_other_refusals_quote_the_value() -> None:
+    with pytest.raises(OptionRefused, match="'1/2' is not 1 to 64 of"):
+        parse({"url": "https://a", "model_version": "1/2"})
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,22 @@ def test_what_is_there_already_must_agree() -> None:
         completed(FULL, given.as_dict(), max_batch_known=True)
 
 
+def test_a_reshape_stays_where_the_dims_do() -> None:
+    spec = msgspec.structs.replace(
+        FULL,
+        inputs=(TensorSpec("X", DType.BYTES, (-1, 2), reshape=(2, -1)),),
+        outputs=(TensorSpec("Y", DType.FP32, (1,), reshape=()), TensorSpec("Z", DType.FP32, (1,))),
+    )
+    given = config(spec)
+    given.add_input(X)
+    given.as_dict()["output"].reverse()
+    found = completed(spec, given.as_dict(), max_batch_known=True)
+    assert (found.inputs, found.outputs) == (spec.inputs, spec.outputs[::-1])
+    given.as_dict()["input"][0] |= {"dims": [4], "optional": True}
+    found = completed(spec, given.as_dict(), max_batch_known=True)
+    assert found.inputs == (TensorSpec("X", DType.BYTES, (4,), is_optional=True),)
+
+
 def test_a_dictionary_that_was_changed_by_hand_is_read_as_carefully() -> None:
     given = config(FULL)
     given.as_dict()["output"][0]["dims"] = [0]
