@@ -38,7 +38,7 @@ class Signatures:
                 self._plans.clear()
             self._plans[key] = found
         # Not remembered: a caller makes them up, of any length.
-        return with_parameters(found, request) if request.parameters else found
+        return apart(found, request) if request.parameters or request.chain else found
 
 
 def _key(request: InferRequest) -> object:
@@ -48,9 +48,12 @@ def _key(request: InferRequest) -> object:
     )
 
 
-def with_parameters(plan: Plan, request: InferRequest) -> Plan:
-    """`plan`, which shares a batch only with requests of the same parameters."""
-    return plan._replace(compat=(plan.signature, _parameters(request)))
+def apart(plan: Plan, request: InferRequest) -> Plan:
+    """`plan`, which shares a batch only with requests of the same parameters, and for whom the same wait.
+
+    A batch calls other models for all of its members: who waits for one of them may not be called.
+    """
+    return plan._replace(compat=(plan.signature, _parameters(request), request.chain))
 
 
 def _parameters(request: InferRequest) -> tuple[object, ...]:
@@ -67,7 +70,7 @@ def _parameters(request: InferRequest) -> tuple[object, ...]:
 def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
     """Checks names, datatypes, ranks, dimensions and rows; raises InvalidInput naming what is wrong.
 
-    Parameters are not looked at; see `with_parameters`.
+    Parameters are not looked at; see `apart`.
     """
     places = _places(spec, request.inputs)
     given = [wanted for wanted in spec.inputs if wanted.name in places]

@@ -5,7 +5,7 @@ import pytest
 from gateway.core.dtypes import DType
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest, RequestedOutput
-from gateway.core.model import ModelSpec
+from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.tensor import Tensor
 from gateway.core.tensor_spec import TensorSpec
 from gateway.scheduling.signature import Signatures, make_plan
@@ -57,6 +57,17 @@ def test_requests_with_other_parameters_do_not_join() -> None:
     assert compat(x=1, y="b") == compat(y="b", x=1)
     assert len({compat(), compat(x=1), compat(x=2), compat(x=1.0), compat(x=True), compat(x="1")}) == 6
     assert len(signatures._plans) == 1, "whatever a caller makes up is not remembered"
+
+
+def test_requests_for_whom_others_wait_join_those_alone() -> None:
+    """Else a call that a batch makes would be refused to one member for the sake of another."""
+    signatures = Signatures(SPEC)
+    compats = [
+        signatures.plan(InferRequest("pair", 1, (A, B), chain=chain)).compat
+        for chain in ((), (ModelKey("x", 1),), (ModelKey("y", 1),), (ModelKey("x", 1),))
+    ]
+    assert len(set(compats)) == 3
+    assert compats[1] == compats[3]
 
 
 @pytest.mark.parametrize(

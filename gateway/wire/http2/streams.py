@@ -259,8 +259,15 @@ class Http2Exchange(Exchange):
 
     @property
     def is_writable(self) -> bool:
-        """False while more of this answer waits than its part of the connection's limit."""
-        return self.sender.is_writable(self.out)
+        """False while more of this answer waits than its part of the connection's limit.
+
+        Whoever is told so waits for `on_writable`, be it that the part has shrunk since the last write.
+        """
+        out = self.out
+        is_full = out is not None and not self.sender.is_writable(out)
+        if is_full and out is not None:
+            out.is_full = True
+        return not is_full
 
     @property
     def is_open(self) -> bool:

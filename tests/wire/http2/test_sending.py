@@ -232,6 +232,19 @@ class TestBackPressure:
         assert len(http.answer(1).body) == 65_535 + 100_001 + 100_000 + 10
         assert http.answers[1].ended
 
+    def test_a_writer_whose_part_has_shrunk_is_told_to_go_on_too(self) -> None:
+        """It wrote while it was alone; that it must wait it hears after others have come."""
+        http, (exchange,), _ = late(1, write_buffer_bytes=200_000, client_settings=[(4, 0)])
+        calls: list[int] = []
+        exchange.on_writable = lambda: calls.append(1)
+        exchange.start(200, TEXT)
+        exchange.write(bytes(100_000))
+        assert exchange.is_writable
+        http.send(*(http.request(stream, b"", b"/late") for stream in (3, 5, 7)))
+        assert not exchange.is_writable
+        http.send(frames.window_update(1, MIB) + frames.window_update(0, MIB))
+        assert calls
+
     def test_a_stuck_stream_does_not_stop_another(self) -> None:
         http, (stuck, other), _ = late(1, 3, write_buffer_bytes=1 << 16, client_settings=[(4, 0)])
         for exchange in (stuck, other):
