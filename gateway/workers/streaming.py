@@ -50,7 +50,8 @@ class PartStream:
     """Implements contract.Responses. Invariant: `fault` is what the channel raised, and then it is over.
 
     Over it is too once `is_cancelled`, once the last answer has been sent (`has_ended`), and once it is
-    closed: then nothing is sent any more, whichever thread may still be at it.
+    closed: then nothing is sent any more, whichever thread may still be at it. After the last answer nothing
+    is heard either: what comes then is the next batch, whatever the model is still doing.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class PartStream:
 
     def _hear(self) -> None:
         """With the lock held."""
-        if self._is_closed or self.fault is not None:
+        if self._is_closed or self.has_ended or self.fault is not None:
             return
         try:
             granted, was_cancelled = self._channel.hear(self._batch)
@@ -160,7 +161,8 @@ class PartStream:
             threading.Event().wait(_LOOK_MS / 1000)  # its descriptor is readable for ever
             return
         poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
+        if not self.has_ended:  # else the next batch may lie there, and nobody takes it now
+            poll.register(self._channel.fileno(), select.POLLIN)
         if wakeup >= 0:
             poll.register(wakeup, select.POLLIN)
         else:
