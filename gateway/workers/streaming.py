@@ -19,7 +19,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.runtimes.contract import Array, StreamEnded
+from gateway.runtimes.contract import Array, EngineBroken, StreamEnded, StreamingModel
+from gateway.runtimes.tracebacks import Tracebacks
 from gateway.workers.frames import STREAM_WINDOW_BYTES, ProtocolViolation
 from gateway.workers.transport import FrontGone
 
@@ -72,6 +73,26 @@ class PartStream:
         self._wakeup = -1
         self.has_ended = False
         self.fault: Exception | None = None
+
+    def run(
+        self,
+        model: StreamingModel,
+        inputs: Sequence[Array],
+        outputs: Sequence[int],
+        rows: int,
+        late: Tracebacks,
+    ) -> None:
+        """Has `model` answer; what it raises after its last answer nobody can be told: it goes to `late`."""
+        try:
+            model.stream(inputs, outputs, rows, self)
+        except StreamEnded:
+            return
+        except (EngineBroken, FrontGone, ProtocolViolation):
+            raise
+        except Exception as error:
+            if not self.has_ended:
+                raise
+            late.write(error)
 
     def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
         """See contract.Responses."""

@@ -320,6 +320,31 @@ def test_the_last_may_be_a_reply(streams: Ends) -> None:
     assert (first_values(answers), list(answers.replies), answers.ends) == ([1], [1], {})
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(StreamingLab.RAISE, "ValueError: no more"), (StreamingLab.FINISH_WITH_ERROR, "said by another thread")],
+)
+def test_what_is_raised_after_the_last_answer_is_only_logged(
+    streams: Ends, capsys: pytest.CaptureFixture[str], value: float, text: str
+) -> None:
+    made, loop, answers = begin(streams, StreamingLab.LAST, value)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    log = capsys.readouterr().err
+    assert "model lab/1, after its last answer: an exception" in log
+    assert text in log
+    made.send(2, 1, Signature(((DType.FP32, (1,)),), (0,)), [[np.array([7], "<f4").tobytes()]])
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (list(answers.replies), first_values(answers, 2), answers.errors) == ([1], [7], {})
+
+
+def test_but_an_engine_that_breaks_then_still_ends_the_worker(streams: Ends) -> None:
+    begin(streams, StreamingLab.LAST, StreamingLab.BREAK)
+    with pytest.raises(EngineBroken):
+        streams.channel.serve_one()
+
+
 class Lingering(StreamingLab):
     """Does `next` once it has answered all, and then what models do that have not looked for long."""
 
