@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from gateway.core.errors import Reason
+from gateway.core.tensor import MAX_RANK
 from gateway.model import CallFailed
 from gateway.runtimes.calls import MAX_CALLS, Answer, Desk, Question
 from gateway.workers import call_frames, frames
@@ -134,6 +135,7 @@ class CallChannel:
         if len(self._open) >= MAX_CALLS:
             raise CallFailed(Reason.OVERLOADED, f"{MAX_CALLS} calls are under way already")
         head = _head(asked)
+        _check_ranks(asked.names, pieces)
         places = self._memory.place(pieces, call_frames.choose_inline(head, pieces))
         if places is None:
             raise CallFailed(Reason.OVERLOADED, "no shared memory is left for inputs of this size")
@@ -327,6 +329,13 @@ class CallChannel:
 
 def _head(asked: Asked) -> bytes:
     try:
-        return call_frames.encode_head(asked)
-    except (OverflowError, UnicodeEncodeError, msgspec.MsgspecError) as error:
+        return call_frames.encode_asked(asked)
+    except (OverflowError, TypeError, UnicodeEncodeError, msgspec.MsgspecError) as error:
         raise CallFailed(Reason.INVALID_INPUT, f"a call that cannot be sent: {error}") from None
+
+
+def _check_ranks(names: Sequence[str], pieces: Sequence[Piece]) -> None:
+    for name, piece in zip(names, pieces, strict=True):
+        if len(piece.shape) > MAX_RANK:
+            text = f"input '{name}' has rank {len(piece.shape)}, the most is {MAX_RANK}"
+            raise CallFailed(Reason.INVALID_INPUT, f"a call that cannot be sent: {text}")

@@ -83,6 +83,16 @@ _asked = msgspec.msgpack.Decoder(Asked).decode
 _to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 
 
+def encode_asked(asked: Asked) -> bytes:
+    """A CALL's head, which a front will take; raises what msgspec does for values that `Asked` cannot have.
+
+    Encoding alone goes by the values, whatever types were promised, and the values are a model's.
+    """
+    head = encode_head(asked)
+    _asked(head)
+    return head
+
+
 class Piece(NamedTuple):
     """A tensor to be sent; `data` counts in bytes."""
 

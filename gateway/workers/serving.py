@@ -6,10 +6,10 @@ import os
 import select
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import numpy as np
 
+from gateway.core.clock import monotonic_s
 from gateway.core.dtypes import DType
 from gateway.runtimes.calls import desk_of
 from gateway.runtimes.contract import (
@@ -18,10 +18,10 @@ from gateway.runtimes.contract import (
     EngineBroken,
     ModelFailed,
     Outcome,
-    StreamEnded,
     StreamingModel,
     one_line,
 )
+from gateway.runtimes.tracebacks import Tracebacks
 from gateway.workers import frames
 from gateway.workers.arena import ArenaLease, Segment
 from gateway.workers.call_channel import CallChannel
@@ -85,6 +85,7 @@ class DataChannel:
         self._part_word = frames.header_word(Kind.PART, generation)
         self._heard = memoryview(bytearray(_HEARD_BYTES))
         self._streamed: ServePlan | None = None  # of the batch that is a stream now
+        self._late = Tracebacks(f"model {executor.model.spec.key}, after its last answer", monotonic_s)
         model = executor.concurrent
         self._beside = None if model is None else Calls(model, put, self._finish)
         self._theirs = ForeignSegments(_MAX_SEGMENTS, _MAX_SEGMENT_BYTES)
@@ -249,8 +250,7 @@ class DataChannel:
         stream = PartStream(self, batch, self._on_progress, self._now_ns)
         self._streamed = plan
         try:
-            with suppress(StreamEnded):
-                model.stream(inputs, plan.outputs, plan.rows, stream)
+            stream.run(model, inputs, plan.outputs, plan.rows, self._late)
         finally:
             stream.close()
             self._streamed = None

@@ -19,7 +19,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.runtimes.contract import Array, StreamEnded
+from gateway.runtimes.contract import Array, EngineBroken, StreamEnded, StreamingModel
+from gateway.runtimes.tracebacks import Tracebacks
 from gateway.workers.frames import STREAM_WINDOW_BYTES, ProtocolViolation
 from gateway.workers.transport import FrontGone
 
@@ -50,7 +51,8 @@ class PartStream:
     """Implements contract.Responses. Invariant: `fault` is what the channel raised, and then it is over.
 
     Over it is too once `is_cancelled`, once the last answer has been sent (`has_ended`), and once it is
-    closed: then nothing is sent any more, whichever thread may still be at it.
+    closed: then nothing is sent any more, whichever thread may still be at it. After the last answer nothing
+    is heard either: what comes then is the next batch, whatever the model is still doing.
     """
 
     def __init__(
@@ -71,6 +73,26 @@ class PartStream:
         self._wakeup = -1
         self.has_ended = False
         self.fault: Exception | None = None
+
+    def run(
+        self,
+        model: StreamingModel,
+        inputs: Sequence[Array],
+        outputs: Sequence[int],
+        rows: int,
+        late: Tracebacks,
+    ) -> None:
+        """Has `model` answer; what it raises after its last answer nobody can be told: it goes to `late`."""
+        try:
+            model.stream(inputs, outputs, rows, self)
+        except StreamEnded:
+            return
+        except (EngineBroken, FrontGone, ProtocolViolation):
+            raise
+        except Exception as error:
+            if not self.has_ended:
+                raise
+            late.write(error)
 
     def send(self, results: Sequence[Array], *, is_last: bool = False) -> None:
         """See contract.Responses."""
@@ -143,7 +165,7 @@ class PartStream:
 
     def _hear(self) -> None:
         """With the lock held."""
-        if self._is_closed or self.fault is not None:
+        if self._is_closed or self.has_ended or self.fault is not None:
             return
         try:
             granted, was_cancelled = self._channel.hear(self._batch)
@@ -160,7 +182,8 @@ class PartStream:
             threading.Event().wait(_LOOK_MS / 1000)  # its descriptor is readable for ever
             return
         poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
+        if not self.has_ended:  # else the next batch may lie there, and nobody takes it now
+            poll.register(self._channel.fileno(), select.POLLIN)
         if wakeup >= 0:
             poll.register(wakeup, select.POLLIN)
         else:

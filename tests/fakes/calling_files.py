@@ -117,6 +117,11 @@ CALLER = """
             self.note = f"{response.error().code()} {response.error().message()}"
             return x
 
+        async def mistyped(self, x):
+            response = call("own", x, request_id=7).exec()
+            self.note = f"{response.error().code()} {response.error().message()}"
+            return x
+
         async def untold(self, x):
             return value(call("own", np.full_like(x, 13)).exec())
 

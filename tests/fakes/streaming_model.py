@@ -10,13 +10,22 @@ import numpy as np
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor_spec import TensorSpec
-from gateway.runtimes.contract import Array, BadInput, ModelFailed, OutputMemory, Responses, StreamEnded
+from gateway.runtimes.contract import (
+    Array,
+    BadInput,
+    EngineBroken,
+    ModelFailed,
+    OutputMemory,
+    Responses,
+    StreamEnded,
+)
 
 
 class StreamingLab:
     """Implements contract.LoadedModel and StreamingModel: X, FP32 [-1], to Y, FP32 [-1], in batches of 1."""
 
     RAISE, LIE, LAST, LARGE, FINISH_WITH_ERROR, BLAME, FAIL = -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0
+    BREAK = -8.0
 
     def __init__(self) -> None:
         x, y = TensorSpec("X", DType.FP32, (-1,)), TensorSpec("Y", DType.FP32, (-1,))
@@ -43,6 +52,8 @@ class StreamingLab:
         match value:
             case self.RAISE:
                 raise ValueError("no more")
+            case self.BREAK:
+                raise EngineBroken("no device")
             case self.LIE:
                 responses.send([answer.astype(np.float64)])
             case self.LAST:

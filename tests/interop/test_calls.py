@@ -90,6 +90,7 @@ def test_texts_come_back(running: Gateway, size: int) -> None:
         ("raising", "1 RuntimeError: thirteen, as table.csv says"),
         ("refusing", "3 X must not have a 14"),
         ("misfitting", "3 inference input 'X' of model 'own' has datatype INT64, the model expects FP32"),
+        ("mistyped", "3 a call that cannot be sent: Expected `str`, got `int` - at `$.id`"),
         ("counted_once", "5 the model is decoupled: a call of it must be one for several answers"),
         ("itself", "5 a model cannot be called from within its own execution: caller/1 calls caller/1"),
         ("initialized", "other models can be called only while a request is executed"),

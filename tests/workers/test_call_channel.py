@@ -141,6 +141,14 @@ def test_too_many_calls_are_refused_here(ends: WorkerEnds) -> None:
         (Question("m" * MAX_FRAME_BYTES, {}), "too much for one call"),
         (Question("\ud800", {}), "cannot be sent"),
         (Question("m", {str(index): X for index in range(512)}), "512 tensors"),
+        (Question(None, {}), r"cannot be sent: .*`str`, got `None` - at `\$.model`"),
+        (Question("m", {}, 1.5), r"got `float` - at `\$.version`"),
+        (Question("m", {}, outputs=(1,)), r"`str`, got `int` - at `\$.outputs\[0\]`"),
+        (Question("m", {}, id=7), r"`str`, got `int` - at `\$.id`"),
+        (Question("m", {}, parameters={"a": None}), r"got `None` - at `\$.parameters\[...\]`"),
+        (Question("m", {}, parameters={1: "a"}), r"at `key` in `\$.parameters`"),
+        (Question("m", {}, parameters={"a": X[0]}), "cannot be sent: .*numpy.float32"),
+        (Question("m", {"X": np.zeros((1,) * 33)}), "cannot be sent: input 'X' has rank 33, the most is 32"),
     ],
 )
 def test_what_cannot_be_sent_fails(ends: WorkerEnds, question: Question, text: str) -> None:
@@ -148,6 +156,10 @@ def test_what_cannot_be_sent_fails(ends: WorkerEnds, question: Question, text: s
         ends.desk.ask(question).wait()
     with pytest.raises(TypeError, match="must be a numpy array"):
         ends.desk.ask(Question("m", {"X": 1}))
+    sent = ends.desk.ask(Question("m", {"X": np.zeros((1,) * 32)}))
+    ((number, (_, (x,))),) = ends.turn().calls.items()
+    ends.link.end(number)
+    assert (sent.wait(), len(x.shape), ends.broken) == (None, 32, [])
 
 
 @pytest.mark.parametrize(

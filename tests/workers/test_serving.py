@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gateway.core.dtypes import DType
 from gateway.core.model import ModelSpec
 from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.calls import Desk, Question
-from gateway.runtimes.contract import EngineBroken, LoadedModel
+from gateway.runtimes.contract import Array, EngineBroken, LoadedModel, Responses
 from gateway.workers import frames
 from gateway.workers.arena import Arena
 from gateway.workers.channel import WorkerLink
@@ -318,6 +318,61 @@ def test_the_last_may_be_a_reply(streams: Ends) -> None:
     streams.channel.serve_one()
     loop.run_until(lambda: made.in_flight == 0)
     assert (first_values(answers), list(answers.replies), answers.ends) == ([1], [1], {})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(StreamingLab.RAISE, "ValueError: no more"), (StreamingLab.FINISH_WITH_ERROR, "said by another thread")],
+)
+def test_what_is_raised_after_the_last_answer_is_only_logged(
+    streams: Ends, capsys: pytest.CaptureFixture[str], value: float, text: str
+) -> None:
+    made, loop, answers = begin(streams, StreamingLab.LAST, value)
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    log = capsys.readouterr().err
+    assert "model lab/1, after its last answer: an exception" in log
+    assert text in log
+    made.send(2, 1, Signature(((DType.FP32, (1,)),), (0,)), [[np.array([7], "<f4").tobytes()]])
+    streams.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (list(answers.replies), first_values(answers, 2), answers.errors) == ([1], [7], {})
+
+
+def test_but_an_engine_that_breaks_then_still_ends_the_worker(streams: Ends) -> None:
+    begin(streams, StreamingLab.LAST, StreamingLab.BREAK)
+    with pytest.raises(EngineBroken):
+        streams.channel.serve_one()
+
+
+class Lingering(StreamingLab):
+    """Does `next` once it has answered all, and then what models do that have not looked for long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next: Callable[[], None] = lambda: None
+
+    def stream(
+        self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, responses: Responses
+    ) -> None:
+        super().stream(inputs, outputs, rows, responses)
+        self.next()
+        self.was_ended = responses.is_cancelled()
+
+
+def test_a_batch_that_comes_after_the_last_answer_waits_for_the_model(tmp_path: Path) -> None:
+    model = Lingering()
+    ends = Ends(tmp_path, model=model)
+    made, loop, answers = begin(ends, StreamingLab.LAST)
+    signature = Signature(((DType.FP32, (1,)),), (0,))
+    model.next = lambda: made.send(2, 1, signature, [[np.array([7], "<f4").tobytes()]])
+    ends.channel.serve_one()
+    assert model.was_ended
+    model.next = lambda: None
+    ends.channel.serve_one()
+    loop.run_until(lambda: made.in_flight == 0)
+    assert (list(answers.replies), first_values(answers, 2), answers.errors) == ([1], [7], {})
+    ends.close()
 
 
 @pytest.mark.parametrize(

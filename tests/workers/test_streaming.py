@@ -27,8 +27,10 @@ class FakeChannel:
         self.to_hear: list[tuple[int, bool] | Exception] = []
         self.sent: list[tuple[Any, bool]] = []
         self.refusal: Exception | None = None
+        self.looks = 0
 
     def fileno(self) -> int:
+        self.looks += 1
         return self.reader
 
     def say(self, *words: tuple[int, bool] | Exception) -> None:
@@ -211,3 +213,16 @@ def test_a_model_with_threads_is_waited_for_even_where_the_front_is_gone(channel
     stream.wait_until_finished()
     stream.close()
     assert stream.fault is not None
+
+
+def test_after_the_last_answer_the_next_batch_is_neither_heard_nor_waited_for(channel: FakeChannel) -> None:
+    stream = begin(channel, iter(range(0, 10**9, 10**7)).__next__)
+    stream.send([1], is_last=True)
+    channel.say(ProtocolViolation("a RUN frame amid a stream"))
+    assert stream.is_cancelled()
+    with pytest.raises(StreamEnded):
+        stream.send([2])
+    threading.Timer(0.1, stream.finish).start()
+    stream.wait_until_finished()
+    stream.close()
+    assert (stream.fault, len(channel.to_hear), channel.looks) == (None, 1, 0)
