@@ -31,6 +31,7 @@ class Gateway:
         self.process = process
         self.out = out
         self.log = log
+        self.before_kill: set[int] = set()  # the pids at the last `kill`
         self.http = _after("REST and gRPC", lines)
         self.grpc = _after("  gRPC  ", lines)
         self.metrics = _after("metrics", lines)
@@ -89,15 +90,20 @@ class Gateway:
 
     def kill(self, process: psutil.Process) -> float:
         """SIGKILLs one process and returns the time of it."""
+        self.before_kill = {one.pid for one in self.processes()}
         os.kill(process.pid, signal.SIGKILL)
         return time.perf_counter()
 
-    def wait_for_replacement(
-        self, kind: str, old: psutil.Process, timeout_s: float = GENEROUS_S
-    ) -> psutil.Process:
-        """Waits until another process of the same kind is there."""
-        until_blocking(lambda: [one for one in self.processes(kind) if one.pid != old.pid], timeout_s)
-        return next(one for one in self.processes(kind) if one.pid != old.pid)
+    def wait_for_replacement(self, kind: str, timeout_s: float = GENEROUS_S) -> psutil.Process:
+        """Waits for a process of `kind` that was not there at the last `kill`."""
+        found: list[psutil.Process] = []
+
+        def has_come() -> bool:
+            found[:] = [one for one in self.processes(kind) if one.pid not in self.before_kill]
+            return bool(found)
+
+        until_blocking(has_come, timeout_s)
+        return found[0]
 
     def stop(self, timeout_s: float = GENEROUS_S) -> int:
         """SIGTERM, and the exit status."""

@@ -275,7 +275,7 @@ def test_a_front_that_dies_takes_its_calls_with_it(running: Gateway, repository:
     worker = int(calling.read_text())
     running.kill(front)
     thread.join(10)
-    running.wait_for_replacement("front", front)
+    running.wait_for_replacement("front")
     until_blocking(running.is_healthy, 10)
     assert lost
     assert ask(running, "two_in_turn", 1) == ([4.0], "")

@@ -82,7 +82,7 @@ def test_a_front_that_is_started_anew_knows_what_was_set(running: Gateway, trace
     assert running.ask("/v2/logging", {"log_verbose_level": 4})[0] == 200
     for front in running.processes("front"):
         running.kill(front)
-        running.wait_for_replacement("front", front)
+        running.wait_for_replacement("front")
     until_blocking(running.is_healthy)
     told = running.ask("/v2/models/echo_fp32/trace/setting")[1]
     assert (told["trace_level"], told["trace_count"]) == (["TIMESTAMPS"], "1000000")

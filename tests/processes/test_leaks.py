@@ -134,7 +134,7 @@ def test_deaths_with_large_tensors_under_way_leave_nothing_open(models: Path, ki
                 until_blocking(lambda outcomes=outcomes: outcomes[200] >= 10)  # type: ignore[misc]
                 (victim,) = served.processes(kind)
                 served.kill(victim)
-                served.wait_for_replacement(kind, victim)
+                served.wait_for_replacement(kind)
                 until_blocking(served.is_healthy)
                 goal = outcomes[200] + 10
                 until_blocking(lambda outcomes=outcomes, goal=goal: outcomes[200] >= goal)  # type: ignore[misc]
