@@ -8,8 +8,9 @@ config      one typed section per package, from file, environment and flags
 frontends   protocols: bytes to InferRequest and back, one folder each, independent of one another
 pipeline    a request's life, read top to bottom
 lifecycle   a model version from absent to ready and back | scheduling: request to batch to instance
-control     snapshots between processes | repository: where models come from | workers: processes and
-            their channel | wire: sockets, HTTP/1.1, HTTP/2, TLS | telemetry: records to metrics and logs
+control     snapshots between processes | devices: what there is to run on | repository: where models
+            come from | workers: processes and their channel | wire: sockets, HTTP/1.1, HTTP/2, TLS |
+            telemetry: records to metrics and logs
 hooks       the plugin contract | runtimes: engines, imported by name inside workers only
 model       what a model.py imports: the base class of models written in Python
 core        values and rules | generated: protobuf modules made from protos/
