@@ -19,7 +19,7 @@ _KINDS: Mapping[pb.ModelInstanceGroup.Kind.ValueType, Kind] = {
     pb.ModelInstanceGroup.KIND_GPU: "gpu",
 }
 # Engines that can use a GPU, or leave it to the model; one of them cannot do without.
-_ON_GPU = frozenset({"onnxruntime", "python", "tensorrt"})
+_ON_GPU = frozenset({"onnxruntime", "python", "pytorch", "tensorrt"})
 _ON_CPU = frozenset({"onnxruntime", "python", "pytorch"})
 
 

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: TorchScript (`model.pt`) and exported programs (`model.pt2`).
+"""PyTorch, on the CPU or on a GPU: TorchScript (`model.pt`) and exported programs (`model.pt2`).
 
 PyTorch is an optional extra. It starts a thread when it is imported, so no zygote may preload it:
 the first seconds of such a worker are that import. Loading either kind of file runs what is in it.
@@ -17,8 +17,10 @@ import numpy as np
 from gateway.core.clock import monotonic_s
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.model import ModelSpec
-from gateway.runtimes.contract import Array, LoadError, ModelFailed, OutputMemory, one_line
-from gateway.runtimes.gpus import fault_of_options
+from gateway.core.placement import place_of
+from gateway.runtimes.contract import Array, EngineBroken, LoadError, ModelFailed, OutputMemory, one_line
+from gateway.runtimes.gpus import STICKY, fault_of_options, visible_here
+from gateway.runtimes.torch_device import CPU, Choice, choose
 from gateway.runtimes.torch_signature import Argument, check, order_inputs, pick_outputs
 from gateway.runtimes.tracebacks import Tracebacks
 
@@ -51,17 +53,19 @@ class TorchRuntime:
             raise LoadError(f"there is no file '{Path(file).name}' in the version's folder")
         if spec.isolation == "inline":
             raise LoadError(f"'{file}' is code and never runs in a front: gateway.isolation inline")
-        if fault := fault_of_options(options, {"cpu"}):
+        if fault := fault_of_options(options, {"cpu", "gpu"}):
             raise LoadError(fault)
         check(spec)
         torch = import_torch()
+        choice = choose(place_of(options), visible_here(), has_cuda=bool(torch.cuda.is_available()))
         _set_up(torch, options)
         try:
             read = _read_exported if file.endswith(".pt2") else _read_script
-            program = read(torch, str(path / file))
+            program = read(torch, str(path / file), choice.device)
         except Exception as error:  # ruff: ignore[blind-except] - damaged files fail in many ways
             raise LoadError(f"{file}: {type(error).__name__}: {one_line(error, str(path))}") from None
-        return TorchModel(torch, program, spec, is_inference=_flag(options, "INFERENCE_MODE", default=True))
+        is_inference = _flag(options, "INFERENCE_MODE", default=True)
+        return TorchModel(torch, program, spec, choice, is_inference=is_inference)
 
 
 def import_torch() -> Any:
@@ -90,18 +94,20 @@ def _flag(options: Mapping[str, str], key: str, *, default: bool) -> bool:
     return text in _TRUE
 
 
-def _read_script(torch: Any, path: str) -> Program:
+def _read_script(torch: Any, path: str, device: str) -> Program:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the format's own age: those who have such files know
-        module = torch.jit.load(path, map_location="cpu")
+        module = torch.jit.load(path, map_location=device)
     module.eval()
     schema = module.forward.schema
     arguments = tuple(Argument(one.name, one.has_default_value()) for one in schema.arguments[1:])
     return Program(module, arguments, any(str(one.type).startswith("Dict") for one in schema.returns))
 
 
-def _read_exported(torch: Any, path: str) -> Program:
+def _read_exported(torch: Any, path: str, device: str) -> Program:
     program = torch.export.load(path)
+    if device != CPU:  # what the program itself makes must be there too, which moving its weights does not do
+        program = importlib.import_module("torch.export.passes").move_to_device_pass(program, device)
     arguments = tuple(Argument(str(name)) for name in program.graph_signature.user_inputs)
     return Program(program.module(), arguments, program.call_spec.out_spec.type is dict)
 
@@ -109,7 +115,11 @@ def _read_exported(torch: Any, path: str) -> Program:
 class TorchModel:
     """Implements contract.LoadedModel."""
 
-    def __init__(self, torch: Any, program: Program, spec: ModelSpec, *, is_inference: bool) -> None:
+    def __init__(
+        self, torch: Any, program: Program, spec: ModelSpec, choice: Choice, *, is_inference: bool
+    ) -> None:
+        self.note = choice.note
+        self._device = choice.device
         self._torch = torch
         self._call = program.call
         self._spec = spec
@@ -133,6 +143,8 @@ class TorchModel:
                 results = self._call(*tensors)
         except Exception as error:  # ruff: ignore[blind-except] - a model may raise anything
             self._tracebacks.write(error)
+            if getattr(error, "error_code", None) in STICKY:
+                raise EngineBroken(_last_line(error)) from None
             raise ModelFailed(_last_line(error)) from None
         found = results if isinstance(results, tuple | list | dict) else (results,)
         return [self._array(found, ordinal) for ordinal in outputs]
@@ -144,8 +156,10 @@ class TorchModel:
     def _tensor(self, array: Array, dtype: DType) -> Any:
         # A copy: PyTorch has no read-only tensors, and a model may write into its arguments.
         if dtype is DType.BF16:
-            return self._torch.from_numpy(np.array(array.view(np.int16))).view(self._torch.bfloat16)
-        return self._torch.from_numpy(np.array(array))
+            tensor = self._torch.from_numpy(np.array(array.view(np.int16))).view(self._torch.bfloat16)
+        else:
+            tensor = self._torch.from_numpy(np.array(array))
+        return tensor if self._device == CPU else tensor.to(self._device)
 
     def _array(self, results: Any, ordinal: int) -> Array:
         spec, pick = self._spec.outputs[ordinal], self._picks[ordinal]

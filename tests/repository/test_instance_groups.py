@@ -44,8 +44,8 @@ def test_what_is_understood(text: str, expected: tuple[InstanceGroup, ...], coun
         ("instance_group { kind: KIND_CPU gpus: 1 }", "[0].gpus: means nothing with KIND_CPU"),
         ("instance_group { count: 33 gpus: [ 0, 1 ] }", ": count of all groups: 66 is not in 1..64"),
         (
-            "backend: 'pytorch' instance_group { } instance_group { kind: KIND_GPU }",
-            "[1].kind: KIND_GPU is not supported for backend 'pytorch'",
+            "backend: 'tensorrt' instance_group { } instance_group { kind: KIND_CPU }",
+            "[1].kind: KIND_CPU is not supported for backend 'tensorrt'",
         ),
         (
             "backend: 'tensorrt' instance_group { kind: KIND_CPU }",

@@ -70,9 +70,11 @@ def test_what_is_wrong_before_pytorch_is_needed(tmp_path: Path) -> None:
         load(tmp_path, spec("", "y"))
 
 
-def test_nothing_here_runs_on_a_gpu(tmp_path: Path) -> None:
+@needs_torch
+def test_a_gpu_that_was_asked_for_is_had_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.pt").touch()
-    with pytest.raises(LoadError, match="KIND_GPU is not supported for this kind of model"):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(LoadError, match="KIND_GPU needs GPU 0, and no GPU is visible"):
         load(tmp_path, ADD_SUB, **Place("gpu").options())
 
 

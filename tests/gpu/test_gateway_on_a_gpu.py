@@ -1,0 +1,61 @@
+"""A started gateway with a real GPU: models there and on the CPU side by side, told in the index."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from tests.fakes import onnx_files
+from tests.fakes.gateway_process import Gateway, gateway
+from tests.fakes.python_files import write
+
+HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+KINDS = {"gpu": "KIND_GPU", "cpu": "KIND_CPU", "auto": "KIND_AUTO"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
+    root = tmp_path_factory.mktemp("models")
+    for name, kind in KINDS.items():
+        onnx_files.mlp(root / name / "1")
+        write(
+            root / name,
+            f"platform: 'onnxruntime_onnx' instance_group {{ kind: {kind} }} dynamic_batching {{ }}",
+            "config.pbtxt",
+        )
+    environment = {"GATEWAY_TELEMETRY__METRICS_COMPAT": "triton"}
+    with gateway(Path(root), "--insecure-dev", environment=environment) as started:
+        yield started
+        assert started.stop() == 0, started.log.read_text()
+
+
+def ask(running: Gateway, model: str, rows: int = 3) -> list[float]:
+    batch = np.random.default_rng(7).standard_normal((rows, 30)).astype("f4")
+    tensor = {"name": "input", "datatype": "FP32", "shape": [rows, 30], "data": batch.ravel().tolist()}
+    status, answer, _ = running.infer(model, {"inputs": [tensor]}, timeout_s=120)
+    assert status == 200, answer
+    data: list[float] = answer["outputs"][0]["data"]
+    return data
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="this onnxruntime has no CUDAExecutionProvider")
+def test_all_kinds_answer_alike_and_the_index_tells_where(running: Gateway) -> None:
+    expected = ask(running, "cpu")
+    for name in ("gpu", "auto"):
+        np.testing.assert_allclose(ask(running, name), expected, rtol=1e-3, atol=1e-4)
+    _, index, _ = running.ask("/v2/repository/index", {})
+    notes = {one["name"]: (one["state"], one.get("reason", "")) for one in index}
+    assert notes["cpu"] == ("READY", "")
+    assert notes["gpu"] == notes["auto"] == ("READY", "on GPU 0 by CUDAExecutionProvider")
+
+
+def test_the_metrics_tell_of_the_gpu(running: Gateway) -> None:
+    with urllib.request.urlopen(running.metrics, timeout=60) as answer:
+        text = answer.read().decode()
+    assert "nv_gpu_memory_total_bytes" in text
+    assert "gateway_" in text
