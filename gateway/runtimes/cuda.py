@@ -70,6 +70,8 @@ class Cuda:
         code = getattr(self._library, name)(*arguments)
         if code:
             told = self._library.cudaGetErrorString(c_int(code))
+            # Else the next one in this process to look, PyTorch for one, takes this failure for its own.
+            self._library.cudaGetLastError()
             text = f"{name}: CUDA failure {code}: {(told or b'').decode(errors='replace')}"
             raise EngineBroken(text) if code in STICKY else CudaFailed(text)
 

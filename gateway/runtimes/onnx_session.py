@@ -19,6 +19,7 @@ import onnxruntime as ort
 from gateway.runtimes.contract import LoadError, one_line
 from gateway.runtimes.onnx_providers import TENSORRT, Choice, Machine, Wish, choose, without_gpu
 
+_UNKNOWN = "its libraries or its driver are missing"
 _LEVELS = {
     0: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -63,7 +64,7 @@ def open_session(engine: Any, file: Path, options: Any, wish: Wish, machine: Mac
         lost = [name for name, _ in choice.providers if name not in session.get_providers()]
         if not lost:
             return session, choice
-        raise LoadError(f"{lost[0]} could not be used: {_why_lost(engine, lost[0])}")
+        raise LoadError(f"{lost[0]} could not be used: {_why_lost(engine, lost[0]) or _UNKNOWN}")
     except LoadError as error:
         if not choice.may_fall_back:
             raise
@@ -79,11 +80,15 @@ def _open(engine: Any, file: Path, options: Any, choice: Choice) -> Any:
             str(file), options, providers=list(choice.providers), enable_fallback=0
         )
     except Exception as error:  # ruff: ignore[blind-except] - the engine has a dozen classes and no base
+        # One that lacks TensorRT's libraries says so by an exception, and not which of them it lacks.
+        for name in [name for name, _ in choice.providers if name == TENSORRT]:
+            if why := _why_lost(engine, name):
+                raise LoadError(f"{name} could not be used: {why}") from None
         raise LoadError(one_line(error, str(file.parent))) from None
 
 
 def _why_lost(engine: Any, provider: str) -> str:
-    """What the provider's library needs and the system does not have, as far as a loader can tell."""
+    """What the provider's library needs and the system does not have; "" where a loader cannot tell."""
     name = provider.removesuffix("ExecutionProvider").lower()
     library = Path(engine.__file__).parent / "capi" / f"libonnxruntime_providers_{name}.so"
     try:
@@ -91,7 +96,7 @@ def _why_lost(engine: Any, provider: str) -> str:
     except OSError as error:
         if "cannot open shared object file" in str(error):
             return one_line(error)
-    return "its libraries or its driver are missing"
+    return ""
 
 
 def _load_libraries(engine: Any, choice: Choice) -> None:

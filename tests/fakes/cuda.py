@@ -18,6 +18,7 @@ class FakeCudart:
         self.memory: dict[int, Any] = {}
         self.work: list[Callable[[], None]] = []
         self.streams: set[int] = set()
+        self.is_error_told = False  # true once the last error was taken back
         self.fails: dict[str, int] = {}  # calls that are to fail, with their codes
 
     def _code(self, name: str) -> int:
@@ -25,6 +26,10 @@ class FakeCudart:
 
     def cudaSetDevice(self, device: ctypes.c_int) -> int:
         return 0 if device.value < self._devices else 101
+
+    def cudaGetLastError(self) -> int:
+        self.is_error_told = True
+        return 0
 
     def cudaStreamCreate(self, out: Any) -> int:
         out._obj.value = 0x5000 + len(self.streams)

@@ -44,6 +44,7 @@ def test_errors_are_told_and_some_are_the_end() -> None:
     cuda = Cuda(library, 0)
     with pytest.raises(CudaFailed, match=r"^cudaMalloc: CUDA failure 2: out of memory$"):
         cuda.allocate(100)
+    assert library.is_error_told  # or the next one to look takes it for its own
     library.fails["cudaStreamSynchronize"] = 719
     with pytest.raises(EngineBroken, match=r"^cudaStreamSynchronize: CUDA failure 719: unknown$"):
         cuda.wait()

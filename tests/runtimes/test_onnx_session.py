@@ -45,6 +45,9 @@ def test_what_is_asked_for_by_name_does_not_fall_back() -> None:
     wish = Wish(accelerators=Accelerators((Accelerator("tensorrt"),)))
     with pytest.raises(LoadError, match="TensorrtExecutionProvider could not be used: "):
         open_session(FakeEngine((CUDA, CPU)), FILE, None, wish, machine)
+    raising = FakeEngine((TENSORRT, CUDA, CPU), (TENSORRT,))
+    with pytest.raises(LoadError, match=r"^TensorrtExecutionProvider could not be used: .*cannot open"):
+        open_session(raising, FILE, None, wish, machine)
     _, choice = open_session(FakeEngine((TENSORRT, CUDA, CPU)), FILE, None, wish, machine)
     assert choice.note == "on GPU 0 by TensorrtExecutionProvider, CUDAExecutionProvider"
 
