@@ -19,7 +19,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gateway.control.settings import ServerSettings
+from gateway.devices.settings import DeviceSettings
 from gateway.frontends.settings import FrontendSettings
+from gateway.lifecycle.settings import ScalingSettings
 from gateway.repository.settings import RepositorySettings
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.telemetry.settings import TelemetrySettings
@@ -39,7 +41,9 @@ class GatewayConfig(BaseModel):
     server: ServerSettings = ServerSettings()
     tls: TlsSettings | None = None
     repository: RepositorySettings = RepositorySettings()
+    devices: DeviceSettings = DeviceSettings()
     workers: WorkerSettings = WorkerSettings()
+    scaling: ScalingSettings = ScalingSettings()
     frontends: FrontendSettings = FrontendSettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     wire: WireSettings = WireSettings()

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -21,22 +21,34 @@ import msgspec
 from gateway.admin.metrics import MetricsService
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
+from gateway.control.messages import Demand
 from gateway.core.clock import monotonic_s
+from gateway.devices import host
+from gateway.devices.inventory import Inventory, Sight
+from gateway.devices.visibility import VARIABLE
 from gateway.lifecycle.accounts import Accounts
+from gateway.lifecycle.autoscaler import Autoscaler
+from gateway.lifecycle.books import STAGES
+from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
+from gateway.lifecycle.device_watch import DeviceWatch
+from gateway.lifecycle.facts import Tell
+from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
-from gateway.lifecycle.fronts import FRONT, FrontFailed, Fronts, FrontSettings
+from gateway.lifecycle.front_contract import FRONT, FrontSettings
+from gateway.lifecycle.fronts import FrontFailed, Fronts
 from gateway.lifecycle.journal import Journal
 from gateway.lifecycle.ledger import Ledger
-from gateway.lifecycle.load_slots import LoadGate
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
-from gateway.runtimes.gpus import visible_here
+from gateway.lifecycle.placing import Placer, seat_of
+from gateway.lifecycle.predictions import Predictions
+from gateway.runtimes import gpus
 from gateway.telemetry.counters import Merged
-from gateway.telemetry.exposition import render
+from gateway.telemetry.exposition import MemorySeries, render
 from gateway.telemetry.logs import Logs
 from gateway.telemetry.machine import Machine
 from gateway.telemetry.series import FrontReport
@@ -46,10 +58,13 @@ from gateway.wire.listener import Listener
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of
 from gateway.workers.supervisor import Supervisor, SupervisorStatistics
+from gateway.workers.warm_pool import WarmPool
 
 log = logging.getLogger("gateway.controller")
 
 CHILD = "gateway.workers.child:main"
+# What a waiting worker prepares for: engines that are there without being asked for.
+PREPARED = (RUNTIMES["onnxruntime"],)
 # Between looks at stray children and at fronts that do not start.
 TICK_S = 1.0
 # What fronts may take beyond their drain to close listeners and say goodbye.
@@ -71,8 +86,9 @@ class ControllerStatistics(msgspec.Struct, frozen=True):
 class Telemetry:
     """Merges what fronts hand over."""
 
-    def __init__(self) -> None:
+    def __init__(self, demands: Demands) -> None:
         self.merged = Merged()
+        self._demands = demands
         self._decode = msgspec.msgpack.Decoder(FrontReport).decode
 
     def on_counters(self, front: int, data: bytes) -> None:
@@ -84,8 +100,13 @@ class Telemetry:
             return
         self.merged.update(front, report)
 
+    def on_demand(self, front: int, demand: Demand) -> None:
+        """Takes over how a front's models are used."""
+        self._demands.take(front, demand, monotonic_s())
+
     def on_front_died(self, front: int) -> None:
         """Keeps the sums of the dead front."""
+        self._demands.lost(front)
         self.merged.retire(front)
 
 
@@ -104,7 +125,8 @@ class Controller:
         settings = config.workers
         telemetry = config.telemetry
         self.logs = Logs("controller", is_json=telemetry.log_style == "json", settings=telemetry.log)
-        self.telemetry = Telemetry()
+        self._demands = Demands()
+        self.telemetry = Telemetry(self._demands)
         self.supervisor = Supervisor(settings, ControlChannel, monotonic_s, self._rng, worker_entry)
         count = front_count(config.server.fronts, len(os.sched_getaffinity(0)))
         self.fronts = Fronts(
@@ -114,20 +136,23 @@ class Controller:
             monotonic_s,
             self._rng,
         )
-        self.ledger = Ledger(self._states, self._process_restarts, self.supervisor.upstreams.totals)
-        means = Means(
-            settings,
-            self.supervisor,
-            self.fronts,
-            LoadGate(settings.load_slots),
-            asyncio.get_running_loop(),
-            monotonic_s,
-            self._rng,
-            Journal(self.ledger.record).record,
+        self.ledger = Ledger(
+            self._states, self._process_restarts, self.supervisor.upstreams.totals, self._memory
         )
-        self.lifecycle = Lifecycle(means, self.fronts)
+        tell = Journal(self.ledger.record).record
+        loop = asyncio.get_running_loop()
+        self.placer = Placer(
+            config.devices, settings.load_slots, self._demands.usage, loop, monotonic_s, tell
+        )
+        inventory = Inventory(os.environ.get(VARIABLE), host.read, gpus.count)
+        self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
+        self._devices = DeviceWatch(inventory, config.devices.poll_s, self._see)
+        self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
+        self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         runtimes = {**RUNTIMES, **settings.runtimes}
-        self._following = Following(config.repository, runtimes, self.lifecycle, visible_here(), count)
+        self._following = Following(
+            config.repository, runtimes, self.lifecycle, lambda: self._devices.gpus, count
+        )
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,
@@ -148,6 +173,21 @@ class Controller:
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+
+    def _means(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> Means:
+        predictions = Predictions()
+        return Means(
+            self._config.workers,
+            self._warm,
+            self.fronts,
+            self.placer,
+            LocalOnly(),
+            predictions,
+            loop,
+            monotonic_s,
+            self._rng,
+            tell,
+        )
 
     # ---- life ----------------------------------------------------------------------------------------
 
@@ -184,7 +224,10 @@ class Controller:
         )
 
     async def _run(self, announce: Announce) -> None:
+        await self._devices.look()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._devices.run(), name="devices")
+            group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(self._following.follow(), name="repository")
             group.create_task(self._desk.run(), name="desk")
             group.create_task(self._loads.remove_abandoned(), name="abandoned files")
@@ -224,6 +267,7 @@ class Controller:
         orderly = server.pre_drain_s + server.drain_timeout_s
         await _unless(self._hurry, self.fronts.drain(orderly, orderly + GOODBYE_S))
         self.lifecycle.close()
+        self._warm.close()
         await _unless(self._hurry, self.supervisor.close(self._config.workers.stop_grace_s))
         self.supervisor.abandon()
         await self.fronts.kill()
@@ -257,6 +301,26 @@ class Controller:
 
     def _states(self) -> Mapping[tuple[str, int], str]:
         return self.lifecycle.states()
+
+    def _see(self, sight: Sight) -> None:
+        """Takes over a look at the devices: who places instances, and who keeps workers for them."""
+        self.placer.see(sight)
+        settings = self._config.workers
+        numbers = {"cpu": settings.warm_workers}
+        there = [one for one in sight.devices if one.is_healthy]
+        kept = {seat_of(one): numbers.get(one.kind, settings.warm_gpu_workers) for one in there}
+        self._warm.keep({seat: number for seat, number in kept.items() if number})
+
+    def _memory(self) -> Iterable[MemorySeries]:
+        statistics = self.placer.statistics()
+        series = {
+            one.id: MemorySeries(one.id, statistics.capacities[one.id], dict.fromkeys(STAGES, 0))
+            for one in statistics.devices
+        }
+        for (device, stage), size_bytes in statistics.taken.items():
+            if device in series:
+                series[device].stages[stage] = size_bytes
+        return series.values()
 
     def _process_restarts(self) -> Mapping[str, int]:
         zygotes = max(0, self.supervisor.statistics().zygote_starts - 1)

@@ -47,6 +47,7 @@ from gateway.pipeline.asking import Asks
 from gateway.pipeline.calls import Calls
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
+from gateway.pipeline.demand import DemandReport, queue_depths
 from gateway.pipeline.instances import Instances
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
@@ -59,7 +60,7 @@ from gateway.scheduling.queues import Queue, make_queue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.logs import Logs
-from gateway.telemetry.series import FrontReport, Gauges, QueueDepth
+from gateway.telemetry.series import FrontReport, Gauges
 from gateway.telemetry.trace_log import TraceLog
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
@@ -111,6 +112,7 @@ class Front:
             self._channel.send,
             partial(ask_statistics, self._asks),
         )
+        self._demand = DemandReport(self._pipeline, channel.send)
         may_control = config.server.insecure_dev
         control = Repository(self._asks) if may_control else NoControl()
         telemetry = config.telemetry
@@ -295,6 +297,7 @@ class Front:
             self._busy_poll.look()
         if not self._pipeline.is_idle:
             self._pipeline.sweep(monotonic_s())
+        self._demand.swept()
         if len(self._asks):
             self._asks.sweep(monotonic_s())
         if self._instances.is_leaving:
@@ -303,6 +306,7 @@ class Front:
 
     def _flush(self) -> None:
         self._hand_over_counters()
+        self._demand.send()
         self._protocols.refresh()
         sys.stdout.flush()
         self._loop.call_later(self._config.telemetry.flush_s, self._flush)
@@ -315,14 +319,6 @@ class Front:
             self._channel.send(Counters(msgspec.msgpack.encode(report)))
 
     def _gauges(self) -> Gauges:
-        depths = []
-        for slot in self._catalogue.slots():
-            if slot.queue is not None:
-                waiting, in_flight, _ = slot.queue.statistics()
-                if waiting or in_flight or len(slot.waiters):
-                    depths.append(
-                        QueueDepth(slot.key.name, slot.key.version, waiting + len(slot.waiters), in_flight)
-                    )
         connections = 0
         errors: dict[str, int] = {}
         for listener in self._listeners.values():
@@ -330,7 +326,7 @@ class Front:
             connections += statistics.open
             for kind, count in statistics.faults.items():
                 errors[kind] = errors.get(kind, 0) + count
-        return Gauges(tuple(depths), connections, errors)
+        return Gauges(queue_depths(self._catalogue.slots()), connections, errors)
 
 
 def _to_log(line: bytes) -> None:

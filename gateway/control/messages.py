@@ -169,6 +169,26 @@ class Counters(msgspec.Struct, frozen=True, tag="counters"):
     data: bytes
 
 
+class VersionDemand(msgspec.Struct, frozen=True):
+    """How one version was used since the last report.
+
+    `concurrency` are the requests that waited or ran at a time, on average; `in_flight` now;
+    `keep_alive_s` the longest that a request asked for, None where none did.
+    """
+
+    key: ModelKey
+    concurrency: float
+    in_flight: int
+    keep_alive_s: float | None = None
+
+
+class Demand(msgspec.Struct, frozen=True, tag="demand"):
+    """The versions that were used since the last report, once a second; `is_first` of the packets of one."""
+
+    versions: tuple[VersionDemand, ...]
+    is_first: bool = True
+
+
 class Synced(msgspec.Struct, frozen=True, tag="synced"):
     """The answer to Sync."""
 
@@ -190,4 +210,4 @@ class Bye(msgspec.Struct, frozen=True, tag="bye"):
     """Drained; the process exits after this packet."""
 
 
-FromFront = Listening | Activate | Detached | Suspect | Counters | Synced | Ask | Bye
+FromFront = Listening | Activate | Detached | Suspect | Counters | Demand | Synced | Ask | Bye

@@ -2,8 +2,9 @@
 
 Reserved by the protocol: `priority`, `timeout` (microseconds) and `binary_data_output` are honoured, the
 first two as the model's queue policy says (scheduling.queue_policy); `sequence_*` is checked, and handed
-on where it says anything. All other keys belong to the model and are handed on. Of an output's parameters
-`classification` asks for the highest elements instead of all.
+on where it says anything. `keep_alive`, a word of ours, tells how long the model is to stay loaded. All
+other keys belong to the model and are handed on. Of an output's parameters `classification` asks for the
+highest elements instead of all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from gateway.core.errors import InvalidInput, Unsupported
 from gateway.core.messages import NO_PARAMETERS, SEQUENCE_PARAMETERS, Parameter
+from gateway.core.scaling import KEEP_ALIVE, parse_keep_alive
 from gateway.core.sequence import MAX_ID_BYTES
 from gateway.frontends.content_types import CONTENT_TYPE, request_type, tensor_type
 
@@ -47,6 +49,8 @@ def read_parameters(items: Iterable[tuple[str, object]], ignored: str = "") -> R
             priority = _priority(value)
         elif key == "timeout":
             timeout_s = _timeout_s(value)
+        elif key == KEEP_ALIVE:
+            custom[key] = _keep_alive(value)
         elif key == CONTENT_TYPE:
             request_type(value)
             custom[key] = _scalar(key, value)
@@ -115,6 +119,13 @@ def _priority(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 64:
         raise InvalidInput("parameter 'priority' must be an integer >= 0")
     return value
+
+
+def _keep_alive(value: object) -> float:
+    try:
+        return parse_keep_alive(value)
+    except ValueError as error:
+        raise InvalidInput(f"parameter '{KEEP_ALIVE}' {error}") from None
 
 
 def _timeout_s(value: object) -> float:

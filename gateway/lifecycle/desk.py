@@ -37,7 +37,7 @@ from gateway.core.errors import GatewayError, Overloaded
 from gateway.core.model import check_name
 from gateway.core.statistics import VersionStatistics
 from gateway.lifecycle.freshness import Freshness
-from gateway.lifecycle.fronts import Reply
+from gateway.lifecycle.front_contract import Reply
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.observing import Observing
 

@@ -34,5 +34,13 @@ class WorkerDied(msgspec.Struct, frozen=True):
     then: Literal["restart", "quarantine"]
 
 
-Fact = InstanceLoaded | InstanceFailed | WorkerDied
+class InstanceEvicted(msgspec.Struct, frozen=True):
+    """An instance, unused for so long, makes room on its device."""
+
+    key: ModelKey
+    device: str
+    unused_s: float
+
+
+Fact = InstanceLoaded | InstanceFailed | WorkerDied | InstanceEvicted
 Tell = Callable[[Fact], None]

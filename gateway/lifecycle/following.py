@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.core.errors import InvalidInput, ModelUnavailable, Overloaded
 from gateway.lifecycle import offers
@@ -32,7 +32,7 @@ class Following:
         settings: RepositorySettings,
         runtimes: Mapping[str, str],
         lifecycle: Lifecycle,
-        gpus: int = 0,
+        gpus: Callable[[], int] = int,
         fronts: int = 1,
     ) -> None:
         self._settings = settings
@@ -119,7 +119,7 @@ class Following:
             self._runtimes,
             settings.default_max_batch_size,
             settings.environments,
-            self._gpus,
+            self._gpus(),
             self._fronts,
         )
 

@@ -14,19 +14,18 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import count
 from random import Random
-from typing import Protocol
 
 import msgspec
 
 from gateway.control.channel import ControlChannel, packet_pair
 from gateway.control.messages import (
     Activate,
-    Answered,
     Ask,
     Attach,
     Bye,
     Configure,
     Counters,
+    Demand,
     Detach,
     Detached,
     Drain,
@@ -41,66 +40,21 @@ from gateway.control.messages import (
 from gateway.control.snapshots import Delta, aged, steps
 from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
+from gateway.lifecycle.front_contract import (
+    FrontEvents,
+    FrontQuestions,
+    FrontSettings,
+    FrontTelemetry,
+    Reachable,
+    Send,
+)
 from gateway.lifecycle.journal import tell_front_ended
 from gateway.lifecycle.roll_call import RollCall
-from gateway.workers.messages import Connect, ToWorker
+from gateway.workers.messages import Connect
 from gateway.workers.processes import Process, describe, launch
-from gateway.workers.restart import RestartPolicy, backoff, recent
+from gateway.workers.restart import backoff, recent
 
 log = logging.getLogger("gateway.fronts")
-
-FRONT = "gateway.front"
-
-# Takes an answer, and the descriptors that go with it.
-Reply = Callable[[Answered, tuple[int, ...]], None]
-# Takes what a front is to be told, and the descriptors that go with it.
-Send = Callable[[ToFront, tuple[int, ...]], None]
-
-
-class FrontQuestions(Protocol):
-    """Answers what fronts ask."""
-
-    def on_ask(self, ask: Ask, fds: tuple[int, ...], reply: Reply) -> None:
-        """Must call `reply` once, now or later (harmless when the front is gone); owns `fds`."""
-
-
-class FrontEvents(Protocol):
-    """What fronts ask for."""
-
-    def on_activate(self, key: ModelKey, wait_s: float) -> None:
-        """Somebody waits for this version."""
-
-    def on_suspect(self, worker: int, reason: str) -> None:
-        """A worker broke the protocol or does not answer."""
-
-
-class FrontTelemetry(Protocol):
-    """What fronts have counted."""
-
-    def on_counters(self, front: int, data: bytes) -> None:
-        """The newest report of a front."""
-
-    def on_front_died(self, front: int) -> None:
-        """The next report of this index starts from zero."""
-
-
-class Reachable(Protocol):
-    """A worker as far as fronts are connected to it."""
-
-    @property
-    def id(self) -> int: ...
-
-    def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None:
-        """Sends at once; takes `fds` over."""
-
-
-class FrontSettings(msgspec.Struct, frozen=True):
-    """How many, how to start one, and how to restart it."""
-
-    count: int
-    module: str = FRONT
-    policy: RestartPolicy = RestartPolicy()
-    start_timeout_s: float = 30.0
 
 
 class FrontFailed(Exception):
@@ -357,18 +311,26 @@ class Fronts:
         match message:
             case Counters(data):
                 self._telemetry.on_counters(front.index, data)
+            case Demand():
+                self._telemetry.on_demand(front.index, message)
             case Activate(key, wait_s):
                 self._events.on_activate(key, wait_s)
             case Suspect(worker, reason):
                 self._events.on_suspect(worker, reason)
-            case Detached(worker):
-                self._detaching.answered(worker, front.index)
-            case Synced(number):
-                self._syncing.answered(number, front.index)
             case Listening(ports):
                 self._on_listening(front, ports)
             case Bye():
                 log.info("front %d has drained", front.index)
+            case Detached() | Synced():
+                self._on_done(front, message)
+
+    def _on_done(self, front: _Front, message: Detached | Synced) -> None:
+        """A front has done what all of them were told to."""
+        match message:
+            case Detached(worker):
+                self._detaching.answered(worker, front.index)
+            case Synced(number):
+                self._syncing.answered(number, front.index)
 
     def _on_listening(self, front: _Front, ports: Mapping[str, int]) -> None:
         front.ports = ports

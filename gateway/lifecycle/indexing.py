@@ -1,29 +1,50 @@
-"""A version's state in the words of the model repository extension. Pure."""
+"""A version's state as fronts see it, and in the words of the model repository extension. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from gateway.control.messages import VersionState
 from gateway.control.questions import IndexEntry, IndexState
 from gateway.core.model import ModelKey
+from gateway.lifecycle.states import GOING, LOADED, State
 
 # Whatever can be called is ready, loaded or not: as GET …/ready says.
-_SHOWN: Mapping[str, tuple[IndexState, str]] = MappingProxyType({
-    "absent": ("READY", "it loads at the first request"),
-    "loading": ("LOADING", ""),
-    "ready": ("READY", ""),
-    "draining": ("UNLOADING", ""),
-    "unloading": ("UNLOADING", ""),
-    "failed": ("UNAVAILABLE", ""),
+_SHOWN: Mapping[State, tuple[IndexState, str]] = MappingProxyType({
+    State.ABSENT: ("READY", "it loads at the first request"),
+    State.FETCHING: ("LOADING", ""),
+    State.PLACING: ("LOADING", ""),
+    State.LOADING: ("LOADING", ""),
+    State.WARMING: ("LOADING", ""),
+    State.READY: ("READY", ""),
+    State.DRAINING: ("UNLOADING", ""),
+    State.UNLOADING: ("UNLOADING", ""),
+    State.FAILED: ("UNAVAILABLE", ""),
 })
 
 
-def entry_of(key: ModelKey, state: str, failure: str, notes: Iterable[str]) -> IndexEntry:
+def shown_state(state: State, *, is_awaited: bool) -> VersionState:
+    """What fronts see: one that is on its way out may be called as one that is not there."""
+    if state is State.READY:
+        return "ready"
+    if state is State.FAILED:
+        return "failed"
+    return "loading" if state in LOADED or is_awaited else "absent"
+
+
+def told_state(state: State, *, is_awaited: bool, is_withdrawn: bool) -> State:
+    """What the index tells of a state: nothing of an end that a request may turn back."""
+    if is_withdrawn or state not in GOING:
+        return state
+    return State.PLACING if is_awaited else State.ABSENT
+
+
+def entry_of(key: ModelKey, state: State, failure: str, notes: Iterable[str]) -> IndexEntry:
     """The entry of a version: why it failed, or what its instances say of how they run."""
     shown, reason = _SHOWN[state]
-    if state == "failed":
+    if state is State.FAILED:
         reason = failure
-    elif state == "ready":
+    elif state is State.READY:
         reason = "; ".join(sorted({note for note in notes if note}))
     return IndexEntry(key.name, key.version, shown, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from gateway.lifecycle.facts import Fact, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import Fact, InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -28,6 +28,11 @@ class Journal:
             case InstanceFailed(key, reason):
                 extra = {"event": "model_load_failed", **about, "reason": reason}
                 log.error("%s: load failed: %s", key, reason, extra=extra)
+            case InstanceEvicted(key, device, unused_s):
+                extra = {"event": "model_evicted", **about, "device": device, "unused_s": round(unused_s, 3)}
+                log.info(
+                    "%s: put out of %s to make room, unused for %.1f s", key, device, unused_s, extra=extra
+                )
             case WorkerDied(key, end, then):
                 extra = {"event": "worker_died", **about, "end": end, "then": then}
                 log.warning("%s: a worker ended (%s), next: %s", key, end, then, extra=extra)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.core.model import ModelKey
-from gateway.lifecycle.facts import Fact, InstanceFailed, InstanceLoaded, WorkerDied
-from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, UpstreamSeries
+from gateway.lifecycle.facts import Fact, InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.telemetry.exposition import (
+    IDLE_BOUNDS_S,
+    LOAD_BOUNDS_S,
+    LoadSeries,
+    MemorySeries,
+    UpstreamSeries,
+)
 from gateway.telemetry.series import Histogram
 from gateway.workers.upstreams import UpstreamTotals
 
@@ -25,12 +31,15 @@ class Ledger:
         states: Callable[[], Mapping[Version, str]],
         process_restarts: Callable[[], Mapping[str, int]],
         upstreams: Callable[[], Mapping[ModelKey, UpstreamTotals]] = dict,
+        memory: Callable[[], Iterable[MemorySeries]] = tuple,
     ) -> None:
+        self.memory = memory
         self.states = states
         self._upstreams = upstreams
         self.process_restarts = process_restarts
         self._loads: dict[Version, LoadSeries] = {}
         self._deaths: dict[Version, int] = {}
+        self._evictions: dict[str, Histogram] = {}
 
     def loads(self) -> Iterable[LoadSeries]:
         """Loads by model version, in a stable order."""
@@ -42,6 +51,10 @@ class Ledger:
             UpstreamSeries(key.name, key.version, dict(one.states), *one[1:])
             for key, one in self._upstreams().items()
         ]
+
+    def evictions(self) -> Mapping[str, Histogram]:
+        """How long those that made room had been unused, by device."""
+        return dict(sorted(self._evictions.items()))
 
     def restarts(self) -> Mapping[Version, int]:
         """Workers that died, by model version."""
@@ -60,6 +73,10 @@ class Ledger:
             case InstanceFailed():
                 series = self._series(fact.key)
                 series.results["failed"] = series.results.get("failed", 0) + 1
+            case InstanceEvicted(_, device, unused_s):
+                if device not in self._evictions:
+                    self._evictions[device] = Histogram.of(IDLE_BOUNDS_S)
+                self._evictions[device].observe(unused_s)
             case WorkerDied():
                 self._deaths[version] = self._deaths.get(version, 0) + 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from gateway.control.views import shared
 from gateway.core.model import ModelKey
 from gateway.lifecycle.disappearance import believe
 from gateway.lifecycle.ensembles import with_parts
+from gateway.lifecycle.handover import Handovers
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import Catalogue, Offer
 from gateway.lifecycle.states import State
@@ -52,6 +53,7 @@ class Lifecycle:
         self._versions: dict[ModelKey, Version] = {}
         # Invariant: the same versions, by model, so that one model's view costs its own versions only.
         self._models: dict[str, dict[int, Version]] = {}
+        self._handovers = Handovers(self._models)
         self._is_published = False
         self._broken: dict[str, str] = {}
         self._labels: dict[str, Mapping[str, int]] = {}
@@ -60,6 +62,9 @@ class Lifecycle:
         # Loads that somebody waits for, by model.
         self._awaited: dict[str, Outcome] = {}
         self._doubted: frozenset[ModelKey] = frozenset()
+        # Those that are loaded or on their way, and those that are to be: few of many.
+        self._awake: set[ModelKey] = set()
+        self._eager: set[ModelKey] = set()
         # While not None: names whose views are published when the whole reconciliation is through.
         self._dirty: set[str] | None = None
 
@@ -71,7 +76,11 @@ class Lifecycle:
         unloaded = self._unloaded
         catalogue, self._unloaded = _set_apart(catalogue, unloaded)
         offers = self._keeping_served(catalogue)
-        current = frozenset(key for key, version in self._versions.items() if not version.is_withdrawn)
+        current = frozenset(
+            key
+            for key, version in self._versions.items()
+            if not version.is_withdrawn and key not in self._handovers
+        )
         belief = believe(current, offers, self._doubted)
         if belief.doubted:
             log.warning(
@@ -87,11 +96,13 @@ class Lifecycle:
         }
         self._labels = labels
         self._dirty = dirty
+        offered = {key.name for key in catalogue.offers}
         for key in belief.gone:
             dirty.add(key.name)
-            self._versions[key].withdraw()
+            self._let_go(self._versions[key], has_successor=key.name in offered)
         for key, offer in catalogue.offers.items():
             self._take(key, offer, dirty)
+        self._handovers.settle_all()
         self._end_batch()
 
     def unload(self, name: str) -> None:
@@ -99,14 +110,15 @@ class Lifecycle:
         versions = self._models.get(name, {})
         if name in self._unloaded or not (versions or name in self._broken):
             return
-        mine = Catalogue({one.key: one.offered for one in versions.values() if not one.is_withdrawn})
+        there = [one for one in versions.values() if not one.is_withdrawn]
+        mine = Catalogue({one.key: one.offered for one in there if one.key not in self._handovers})
         if reason := self._broken.get(name):
             mine = Catalogue({}, {name: reason})
         self._unloaded[name] = mine
         self._broken.pop(name, None)
         self._dirty = {name}
         for version in tuple(versions.values()):
-            version.withdraw()
+            self._let_go(version, has_successor=False)
         self._end_batch()
 
     def take(self, name: str, catalogue: Catalogue) -> None:
@@ -164,6 +176,11 @@ class Lifecycle:
         ordered = sorted(entries, key=lambda entry: (entry.name, entry.version))
         return with_parts(ordered, graphs) if graphs else tuple(ordered)
 
+    def scalable(self) -> Iterable[Version]:
+        """Versions whose numbers of instances are to be looked at: a few, however many there are."""
+        keys = sorted(self._awake | self._eager)
+        return [one for key in keys if (one := self._versions.get(key)) is not None and not one.is_withdrawn]
+
     def on_activate(self, key: ModelKey, wait_s: float) -> None:
         """Somebody waits for `key`; unknown ones and repetitions are harmless."""
         if version := self._versions.get(key):
@@ -172,7 +189,7 @@ class Lifecycle:
     def on_suspect(self, worker: int, reason: str) -> None:
         """A front cannot rely on `worker`: it is replaced."""
         for version in self._versions.values():
-            if worker in version.workers:
+            if worker in version.roster.workers:
                 version.suspect(worker, reason)
                 return
 
@@ -191,16 +208,16 @@ class Lifecycle:
     def pids(self, model: str) -> dict[ModelKey, Sequence[int]]:
         """The processes that serve each loaded version of a model ("" all)."""
         versions = self._models.get(model, {}).values() if model else self._versions.values()
-        return {version.key: pids for version in versions if (pids := version.pids())}
+        return {version.key: pids for version in versions if (pids := version.roster.pids())}
 
     def statistics(self) -> LifecycleStatistics:
         """What there is now."""
         states = Counter(version.state.value for version in self._versions.values())
-        return LifecycleStatistics(states, self._means.gate.running, self._means.gate.waiting)
+        return LifecycleStatistics(states, self._means.places.running, self._means.places.waiting)
 
     def check(self) -> None:
         """Asserts the invariants."""
-        self._means.gate.check()
+        self._means.places.check()
         assert sum(map(len, self._models.values())) == len(self._versions)
         for version in self._versions.values():
             version.check()
@@ -216,22 +233,40 @@ class Lifecycle:
         for version in tuple(self._models.get(name, {}).values()):
             offer = catalogue.offers.get(version.key)
             if offer is None or offer.fingerprint != version.offered.fingerprint:
-                version.withdraw()
+                self._let_go(version, has_successor=offer is None and bool(catalogue.offers))
         for key, offer in catalogue.offers.items():
             self._take(key, offer, dirty)
+        self._handovers.settle(name)
+
+    def _let_go(self, version: Version, *, has_successor: bool) -> None:
+        """It is not offered any more: it goes at once, or once another version of its model can take over."""
+        if has_successor and version.is_loaded and not version.is_withdrawn:
+            self._handovers.begin(version.key)
+            return
+        self._handovers.forget(version.key)
+        version.withdraw()
 
     def _take(self, key: ModelKey, offer: Offer, dirty: set[str]) -> None:
+        if offer.scale.min_instances:
+            self._eager.add(key)
+        else:
+            self._eager.discard(key)
         version = self._versions.get(key)
         if version is None:
             version = Version(offer, self._means, self._on_change)
             self._versions[key] = self._models.setdefault(key.name, {})[key.version] = version
+            self._handovers.try_again(key.name)
             dirty.add(key.name)
             return
         if version.is_withdrawn:
             dirty.add(key.name)
+        self._handovers.forget(key)
+        if offer.fingerprint != version.offered.fingerprint:
+            self._handovers.try_again(key.name)
         version.offer(offer)
 
     def _drop(self, key: ModelKey) -> None:
+        self._eager.discard(key)
         if self._versions.pop(key, None) is None:
             return
         del self._models[key.name][key.version]
@@ -256,8 +291,13 @@ class Lifecycle:
         return {name: labels for name, labels in kept.items() if name not in offered} | {**catalogue.labels}
 
     def _on_change(self, version: Version) -> None:
+        if version.is_loaded:
+            self._awake.add(version.key)
+        else:
+            self._awake.discard(version.key)
         if version.is_over:
             self._drop(version.key)
+        self._handovers.settle(version.key.name)
         if self._dirty is not None:
             self._dirty.add(version.key.name)
         else:
@@ -279,7 +319,9 @@ class Lifecycle:
 
     def _result(self, name: str) -> str | None:
         """How a load of all its versions has gone; None while that is open."""
-        versions = [one for one in self._models.get(name, {}).values() if not one.is_withdrawn]
+        going = self._handovers.outgoing(name)
+        versions = [one for number, one in self._models.get(name, {}).items() if number not in going]
+        versions = [one for one in versions if not one.is_withdrawn]
         if not versions:
             return "it is not in the repository any more"
         for version in versions:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from gateway.core.clock import Clock
+from gateway.core.device import Device, Seat
 from gateway.core.model import ModelKey
+from gateway.core.placement import Place
 from gateway.lifecycle.facts import Tell
-from gateway.lifecycle.load_slots import LoadGate
-from gateway.workers.messages import Loaded, LoadFailed, ToWorker
+from gateway.lifecycle.offers import Offer
+from gateway.workers.messages import Loaded, LoadFailed, Progress, ToWorker
 from gateway.workers.settings import WorkerSettings
 from gateway.workers.supervisor import Exit
 
@@ -37,7 +41,11 @@ class Workers(Protocol):
     """Makes workers."""
 
     def spawn(
-        self, on_message: Callable[[Loaded | LoadFailed], None], on_exit: Callable[[Exit], None]
+        self,
+        on_message: Callable[[Loaded | LoadFailed | Progress], None],
+        on_exit: Callable[[Exit], None],
+        seat: Seat,
+        /,
     ) -> Worker: ...
 
 
@@ -49,6 +57,94 @@ class Connections(Protocol):
     def detach(self, worker: int, on_detached: Callable[[], None]) -> None: ...
 
     def forget(self, worker: int) -> None: ...
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """An instance that wants a place: on what, and how much memory it is thought to need (0 unknown).
+
+    `is_urgent`: no instance of its version serves.
+    """
+
+    key: ModelKey
+    place: Place
+    is_urgent: bool
+    needs_bytes: int = 0
+    pinned: bool = False
+    is_shared: bool = False
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A place: memory reserved on a device, and what worker to load in."""
+
+    device: Device
+    seat: Seat
+    reserved_bytes: int = 0
+
+
+class Places(Protocol):
+    """Memory and load slots of the devices, by ticket."""
+
+    def new_ticket(self) -> int:
+        """A name for one instance's stay."""
+
+    def enter(
+        self,
+        ticket: int,
+        ask: Ask,
+        start: Callable[[Grant], None],
+        refuse: Callable[[str], None],
+        evict: Callable[[], None],
+    ) -> None:
+        """Calls `start`, perhaps before returning, when it may load, or `refuse` where it cannot be.
+
+        `evict` is called where it was loaded and is to make room: it must leave soon.
+        """
+
+    def loaded(self, ticket: int, measured_bytes: int) -> None:
+        """It has loaded: the next may load. It was measured to take so much, 0 where nobody knows."""
+
+    def failed_for_memory(self, ticket: int) -> bool:
+        """There was less memory than thought; true where it is worth another try, once."""
+
+    def leaving(self, ticket: int) -> None:
+        """It is being stopped; what it has is not free before `leave`."""
+
+    def leave(self, ticket: int) -> None:
+        """It is gone, or never came; harmless when repeated."""
+
+    @property
+    def running(self) -> int:
+        """Loads under way."""
+
+    @property
+    def waiting(self) -> int:
+        """Those that wait for a place."""
+
+    def check(self) -> None:
+        """Asserts the invariants."""
+
+
+class Predicting(Protocol):
+    """What instances need of memory, in bytes."""
+
+    def of(self, offer: Offer, /) -> int:
+        """What one is thought to need; 0 where nobody can tell."""
+
+    def learn(self, offer: Offer, measured_bytes: int, /) -> None:
+        """One has taken so much; 0 where nobody measured."""
+
+
+class Fetching(Protocol):
+    """Brings files of versions that are not local."""
+
+    def fetch(self, offer: Offer, on_done: Callable[[str, str], None], /) -> Callable[[], None]:
+        """Calls back once, after returning: the local folder and "", or "" and a reason.
+
+        Returns what stops it.
+        """
+
+    def release(self, path: str, /) -> None:
+        """Whoever fetched it does not need the folder any more."""
 
 
 class Timer(Protocol):
@@ -69,7 +165,9 @@ class Means(NamedTuple):
     settings: WorkerSettings
     workers: Workers
     connections: Connections
-    gate: LoadGate
+    places: Places
+    fetching: Fetching
+    predictions: Predicting
     timers: Timers
     clock: Clock
     rng: Random

@@ -14,7 +14,7 @@ from gateway.control.messages import SetLog, SetTrace
 from gateway.core.errors import InvalidInput
 from gateway.core.log_settings import LogChange, LogSettings
 from gateway.core.trace_settings import LEVELS, TraceChange, TraceSettings, TraceValues
-from gateway.lifecycle.fronts import Send
+from gateway.lifecycle.front_contract import Send
 
 # A budget is a descriptor here and in each front, and a front that starts is told of each in a packet.
 MAX_MODELS = 256

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.device import CPU, Seat
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.environment import FOLDER_OPTION, PARAMETER
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.placement import Place, places
+from gateway.core.scaling import ScalePolicy
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
 from gateway.repository.catalogue import PartialConfig
@@ -38,6 +40,8 @@ class Offer(msgspec.Struct, frozen=True):
     `state_paths` are the files of its initial states, by name. With an
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
     `places` are those of its instances, as many as `spec` says, () where nobody asked for any.
+    `size_bytes` is that of its files.
+    `source` is the store it comes from, "" where `path` is a folder here.
     """
 
     spec: ModelSpec
@@ -52,6 +56,9 @@ class Offer(msgspec.Struct, frozen=True):
     config: bytes = b""
     ensemble: EnsembleGraph | None = None
     places: tuple[Place, ...] = ()
+    scale: ScalePolicy = ScalePolicy()
+    size_bytes: int = 0
+    source: str = ""
 
     @property
     def key(self) -> ModelKey:
@@ -69,12 +76,28 @@ class Catalogue(msgspec.Struct, frozen=True):
     labels: Mapping[str, Mapping[str, int]] = {}
 
 
-def order(offer: Offer, index: int = 0) -> Load:
-    """What the worker of the instance of that number is told."""
-    place = offer.places[index] if offer.places else Place()
+def place_at(offer: Offer, index: int) -> Place:
+    """Where the instance of that number is to be; there may be more than anybody asked for places for."""
+    return offer.places[index % len(offer.places)] if offer.places else Place()
+
+
+def first_count(offer: Offer) -> int:
+    """Instances that a first request loads: those its groups name, or fewer where it may scale."""
+    scale = offer.scale
+    return max(1, scale.min_instances if scale.max_instances else offer.spec.instances)
+
+
+def seated(place: Place, seat: Seat) -> Place:
+    """`place` as the worker of `seat` must be told it: one that is made for a GPU sees that one only."""
+    return Place(place.kind) if seat.device not in {"", CPU} else place
+
+
+def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:
+    """What the worker of an instance at `place` is told; `path` is where its files are, if not as offered."""
+    place = place_at(offer, 0) if place is None else place
     return Load(
         offer.runtime,
-        offer.path,
+        path or offer.path,
         _without_labels(offer.spec),
         offer.max_batch_known,
         offer.default_max_batch_size,
@@ -198,6 +221,8 @@ def _offer(
         state_paths=entry.beside.state_paths,
         config=entry.config.written,
         ensemble=entry.config.ensemble,
+        size_bytes=one.size_bytes,
+        scale=entry.config.scale,
     )
 
 

@@ -1,11 +1,16 @@
 """The states of a model version, and the only ways between them.
 
 absent      not loaded; the first request loads it
-loading     a worker is being made, or is loading; requests wait
+fetching    its files are on their way from a store; at once over for a local folder
+placing     none of its instances has a place yet: memory and a load slot on some device
+loading     a worker is being made, or reads the model
+warming     a worker has read the model and runs its warm-up
 ready       at least one instance serves
-draining    no longer wanted; fronts are taking their batches out
+draining    not wanted now; fronts are taking their batches out, and a request that comes turns it back
 unloading   its workers are told to stop; requests that come now wait for the next load
 failed      not loadable for a while, with a reason
+
+While none serves, the state is that of the instance that has come furthest.
 """
 
 from __future__ import annotations
@@ -19,7 +24,10 @@ class State(enum.Enum):
     """Where a version is."""
 
     ABSENT = "absent"
+    FETCHING = "fetching"
+    PLACING = "placing"
     LOADING = "loading"
+    WARMING = "warming"
     READY = "ready"
     DRAINING = "draining"
     UNLOADING = "unloading"
@@ -30,12 +38,17 @@ class Event(enum.Enum):
     """What can happen to it."""
 
     ACTIVATE = "activate"  # somebody waits for it
+    FETCHED = "fetched"  # its files are here
+    PLACED = "placed"  # an instance has its place, and a worker
+    OPENED = "opened"  # a worker has read the model
     LOADED = "loaded"  # an instance is ready
-    LOAD_FAILED = "load_failed"  # the engine refused it, and no instance serves
+    LOAD_FAILED = "load_failed"  # it was refused, and no instance serves
     LOST = "lost"  # an instance died; others serve, or it was not ready yet
     LAST_LOST = "last_lost"  # the last serving instance died
     CRASHED = "crashed"  # it died too often
+    RELEASE = "release"  # nobody uses it, or another needs its memory
     WITHDRAW = "withdraw"  # the repository or the policy does not have it any more, or it was unloaded
+    RESUMED = "resumed"  # somebody waits for it, and an instance was still there
     DRAINED = "drained"  # no front has a batch in it
     STOPPED = "stopped"  # none of its workers is left
     FORGIVE = "forgive"  # the time to remember a failure is over
@@ -52,23 +65,35 @@ class IllegalTransition(Exception):
 
 _S, _E = State, Event
 
+# While its instances come up, none of which serves.
+_COMING = (_S.PLACING, _S.LOADING, _S.WARMING)
+LOADED = frozenset({_S.FETCHING, *_COMING, _S.READY})
+GOING = frozenset({_S.DRAINING, _S.UNLOADING})
+
 TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType({
-    (_S.ABSENT, _E.ACTIVATE): _S.LOADING,
+    (_S.ABSENT, _E.ACTIVATE): _S.FETCHING,
     (_S.ABSENT, _E.WITHDRAW): _S.ABSENT,
-    (_S.LOADING, _E.ACTIVATE): _S.LOADING,
-    (_S.LOADING, _E.LOADED): _S.READY,
-    (_S.LOADING, _E.LOAD_FAILED): _S.FAILED,
-    (_S.LOADING, _E.LOST): _S.LOADING,
-    (_S.LOADING, _E.CRASHED): _S.FAILED,
-    (_S.LOADING, _E.WITHDRAW): _S.UNLOADING,
-    (_S.READY, _E.ACTIVATE): _S.READY,
-    (_S.READY, _E.LOADED): _S.READY,
-    (_S.READY, _E.LOST): _S.READY,
-    (_S.READY, _E.LAST_LOST): _S.LOADING,
+    (_S.FETCHING, _E.ACTIVATE): _S.FETCHING,
+    (_S.FETCHING, _E.FETCHED): _S.PLACING,
+    (_S.FETCHING, _E.LOAD_FAILED): _S.FAILED,
+    (_S.FETCHING, _E.WITHDRAW): _S.UNLOADING,
+    **{(state, _E.ACTIVATE): state for state in _COMING},
+    **{(state, _E.PLACED): _S.LOADING for state in _COMING[:2]},
+    (_S.WARMING, _E.PLACED): _S.WARMING,
+    **{(state, _E.OPENED): _S.WARMING for state in _COMING[1:]},
+    **{(state, _E.LOADED): _S.READY for state in _COMING[1:]},
+    **{(state, _E.LOAD_FAILED): _S.FAILED for state in _COMING},
+    **{(state, _E.LOST): _S.PLACING for state in _COMING},
+    **{(state, _E.CRASHED): _S.FAILED for state in _COMING},
+    **{(state, _E.WITHDRAW): _S.UNLOADING for state in _COMING},
+    **{(_S.READY, event): _S.READY for event in (_E.ACTIVATE, _E.PLACED, _E.OPENED, _E.LOADED, _E.LOST)},
+    (_S.READY, _E.LAST_LOST): _S.PLACING,
     (_S.READY, _E.CRASHED): _S.FAILED,
+    (_S.READY, _E.RELEASE): _S.DRAINING,
     (_S.READY, _E.WITHDRAW): _S.DRAINING,
     (_S.DRAINING, _E.ACTIVATE): _S.DRAINING,
     (_S.DRAINING, _E.WITHDRAW): _S.DRAINING,
+    (_S.DRAINING, _E.RESUMED): _S.READY,
     (_S.DRAINING, _E.DRAINED): _S.UNLOADING,
     (_S.UNLOADING, _E.ACTIVATE): _S.UNLOADING,
     (_S.UNLOADING, _E.WITHDRAW): _S.UNLOADING,

@@ -1,55 +1,50 @@
 """One model version: the actor that performs what `states` permits.
 
 DESIGN: everything here runs on the controller's loop and nothing awaits, so that no state is read
-before and written after somebody else's turn. The version wants `spec.instances` workers; each is an
-`Instance`, which waits for a load slot, loads, serves, and after a death rests before it waits
-again. An instance the version no longer wants becomes a retired one: fronts take their batches
-out, it is told to stop, and only its end is still of interest.
+before and written after somebody else's turn. The version wants some instances (`wanted`); each is an
+`Instance`, which waits for its place, loads, serves, and after a death rests before it is placed
+again. An instance the version no longer wants becomes a retired one: fronts take their batches out, it
+is told to stop, and only its end is still of interest, unless somebody asks for the version before it
+was told: then it serves again, which costs no load.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-from gateway.control.messages import VersionState, VersionView
+from gateway.control.messages import VersionView
 from gateway.control.questions import IndexEntry
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
-from gateway.lifecycle.indexing import entry_of
-from gateway.lifecycle.means import Means, Timer, Worker
-from gateway.lifecycle.offers import Offer, inline_load, known_spec, merged, order
-from gateway.lifecycle.states import Event, State, after
-from gateway.workers.messages import Loaded, LoadFailed
-from gateway.workers.restart import Quarantine, after_death, policy_of, recent
+from gateway.lifecycle.failures import Failures
+from gateway.lifecycle.files import Files
+from gateway.lifecycle.indexing import entry_of, shown_state, told_state
+from gateway.lifecycle.instance import Instance, Phase
+from gateway.lifecycle.means import Ask, Grant, Means
+from gateway.lifecycle.offers import (
+    Offer,
+    first_count,
+    inline_load,
+    known_spec,
+    merged,
+    order,
+    place_at,
+    seated,
+)
+from gateway.lifecycle.roster import Roster
+from gateway.lifecycle.states import GOING, LOADED, Event, State, after
+from gateway.workers.messages import Load, Loaded, LoadFailed
+from gateway.workers.restart import Quarantine
 from gateway.workers.supervisor import Exit
 
 log = logging.getLogger("gateway.lifecycle")
 
-_SHOWN: Mapping[str, VersionState] = {"loading": "loading", "ready": "ready", "failed": "failed"}
-
-
-class Instance:
-    """One wanted or retired copy. Invariant: serving implies a worker; a slot is held only while loading."""
-
-    __slots__ = (
-        *("index", "is_detached", "is_serving", "note", "queued_at", "started_at", "ticket", "timer"),
-        "worker",
-    )
-
-    def __init__(self, index: int) -> None:
-        self.index = index  # among the version's places
-        self.note = ""
-        self.worker: Worker | None = None
-        self.ticket: int | None = None
-        self.timer: Timer | None = None
-        self.is_serving = False
-        self.is_detached = False
-        self.queued_at = 0.0
-        self.started_at = 0.0
-
 
 class Version:
-    """Brings one version from absent to ready and back; `on_change` is called after each visible change."""
+    """Brings one version from absent to ready and back; `on_change` is called after each visible change.
+
+    Implements `instance.Owner`, and what scaling wants to see and to set.
+    """
 
     def __init__(self, offer: Offer, means: Means, on_change: Callable[[Version], None]) -> None:
         self.key = offer.key
@@ -60,22 +55,30 @@ class Version:
         self._on_change = on_change
         self._spec = known_spec(offer)
         self._ignored_fingerprint = ""
-        self._reason = ""
-        self._retry_at = 0.0
-        self._forgive_timer: Timer | None = None
+        self._files = Files(means.fetching, means.clock)
+        self.failures = Failures(means, self._on_forgive_time)
         self._is_awaited = False  # somebody wants it while the last life is still ending
         self._is_closed = False
-        self._deaths: tuple[float, ...] = ()
-        # Invariant: disjoint; instances only in LOADING and READY.
-        self._instances: list[Instance] = []
-        self._retired: list[Instance] = []
+        self._wanted = 0
+        # Invariant: instances it wants only while it comes or is ready.
+        self.roster = Roster(self, means)
 
     # ---- what others see -----------------------------------------------------------------------------
 
     @property
-    def serving(self) -> int:
+    def ready(self) -> int:
         """Instances that can take batches."""
-        return sum(instance.is_serving for instance in self._instances)
+        return self.roster.ready
+
+    @property
+    def wanted(self) -> int:
+        """Instances there are to be; 0 while nobody wants any."""
+        return (self._wanted or first_count(self._offer)) if self.is_loaded or self._is_awaited else 0
+
+    @property
+    def is_settled(self) -> bool:
+        """True while no load of it is under way."""
+        return self.state is not State.FETCHING and self.roster.is_settled
 
     @property
     def offered(self) -> Offer:
@@ -85,7 +88,7 @@ class Version:
     @property
     def is_loaded(self) -> bool:
         """True while it serves or is about to."""
-        return self.state in {State.LOADING, State.READY}
+        return self.state in LOADED
 
     @property
     def is_ensemble(self) -> bool:
@@ -95,40 +98,33 @@ class Version:
     @property
     def is_over(self) -> bool:
         """True when it is withdrawn and nothing of it is left."""
-        return self.is_withdrawn and self.state is State.ABSENT and not self._retired
-
-    @property
-    def workers(self) -> Sequence[int]:
-        """Ids of all its workers, the retired ones included."""
-        return [one.worker.id for one in (*self._instances, *self._retired) if one.worker]
-
-    def pids(self) -> Sequence[int]:
-        """The processes that serve it."""
-        return [one.worker.pid for one in self._instances if one.is_serving and one.worker and one.worker.pid]
+        return self.is_withdrawn and self.state is State.ABSENT and not self.roster.retired
 
     def view(self, now: float) -> VersionView | None:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:
             return None
-        shown = _SHOWN.get(self.state.value, "loading" if self._is_awaited else "absent")
+        shown = shown_state(self.state, is_awaited=self._is_awaited)
         number, config, graph = self.key.version, self._offer.config, self._offer.ensemble
         if self.state is State.FAILED:
-            retry_in_s = max(0.0, self._retry_at - now)
-            return VersionView(number, shown, self._spec, self._reason, retry_in_s, config)
+            why, retry_in_s = self.failures.reason, self.failures.retry_in_s(now)
+            return VersionView(number, shown, self._spec, why, retry_in_s, config)
         return VersionView(number, "ready" if graph else shown, self._spec, config=config, ensemble=graph)
 
     def indexed(self) -> IndexEntry:
         """Where it is, in the words of the model repository extension."""
-        told = "ready" if self.is_ensemble else "loading" if self._is_awaited else self.state.value
-        return entry_of(self.key, told, self._reason, [one.note for one in self._instances if one.is_serving])
+        told = told_state(self.state, is_awaited=self._is_awaited, is_withdrawn=self.is_withdrawn)
+        told = State.READY if self.is_ensemble else told
+        return entry_of(self.key, told, self.failures.reason, self.roster.notes())
 
     def check(self) -> None:
         """Asserts the invariants."""
-        assert not self._instances or self.is_loaded
-        assert not self.is_loaded or self._instances or self._is_closed
-        assert (self.state is State.READY) == (self.serving > 0)
-        assert all(one.worker is not None for one in (*self._retired,))
-        assert not any(one.is_serving and (one.worker is None or one.ticket) for one in self._instances)
+        current = self.roster.current
+        assert not current or self.is_loaded
+        assert not self.is_loaded or current or self.state is State.FETCHING or self._is_closed
+        assert (self.state is State.READY) == (self.ready > 0)
+        assert self._is_closed or (self.state is State.FETCHING) == self._files.is_under_way
+        self.roster.check()
 
     # ---- what others want ----------------------------------------------------------------------------
 
@@ -137,36 +133,51 @@ class Version:
         if self.is_withdrawn or self._is_closed or self.is_ensemble:
             return
         was, self.state = self.state, after(self.state, Event.ACTIVATE)
-        if was in {State.DRAINING, State.UNLOADING}:
+        if was in GOING and not self._is_awaited:
             self._is_awaited = True
             self._on_change(self)
         if was is State.ABSENT:
             self._is_awaited = False
-            self._instances = [Instance(index) for index in range(max(1, self._offer.spec.instances))]
-            for instance in tuple(self._instances):
-                self._queue(instance)
+            self._wanted = self._wanted or first_count(self._offer)
+            self._files.get(self._offer, self._on_files)
             self._on_change(self)
+
+    def scale_to(self, count: int) -> None:
+        """Has so many instances from now on; 0, which a load under way is never answered by, none."""
+        if self.is_withdrawn or self._is_closed or self.is_ensemble:
+            return
+        if count == 0:
+            if self.is_settled:
+                self.release()
+            return
+        self._wanted = count
+        if self.state is State.FETCHING or not self.is_loaded:
+            self.activate()
+            return
+        self.roster.place(count)
+        self.roster.shrink(count)  # those that have come least far: the state remains what it is
 
     def offer(self, offer: Offer) -> None:
         """The repository has it, as `offer` says; a served version does not change any more."""
         self.is_withdrawn = False
         if offer.fingerprint == self._offer.fingerprint:
-            if offer.config != self._offer.config:  # words that mean nothing to what serves
-                self._offer = offer
+            is_told, self._offer = offer.config != self._offer.config, offer
+            if is_told:  # words that mean nothing to what serves
                 self._on_change(self)
             return
         if self.is_loaded:
             self._refuse_change(offer)
             return
-        self._offer, self._spec, self._deaths = offer, known_spec(offer), ()
+        self._offer, self._spec = offer, known_spec(offer)
+        self.failures.forget_deaths()
         if self.state is State.FAILED:
             self._forgive()
         self._on_change(self)
 
     def retry(self) -> None:
-        """Somebody has reason to think that it loads now: a failure is forgotten, and it is loaded."""
+        """Somebody has reason to think that it loads now: a failure is forgotten."""
         if self.state is State.FAILED and not self._is_closed:
-            self._deaths = ()
+            self.failures.forget_deaths()
             self._forgive()
         self.activate()
 
@@ -174,192 +185,201 @@ class Version:
         """The repository does not have it, or it was unloaded: what serves is drained and stopped."""
         self.is_withdrawn = True
         self._is_awaited = False
+        self._wanted = 0
         self.state = after(self.state, Event.WITHDRAW)
-        self._cancel_forgive()
+        self.failures.forget()
         self._retire_all()
         self._settle()
 
     def suspect(self, worker_id: int, reason: str) -> None:
         """A front cannot rely on this worker: it is ended, which counts as a death."""
-        for instance in self._instances:
-            if instance.worker and instance.worker.id == worker_id:
-                log.warning("%s: worker %d is suspect: %s", self.key, worker_id, reason)
-                instance.worker.kill(reason)
+        if worker_id in self.roster.workers:
+            log.warning("%s: worker %d is suspect: %s", self.key, worker_id, reason)
+            self.roster.kill(worker_id, reason)
 
     def close(self) -> None:
         """The gateway ends: nothing is started or announced any more."""
         self._is_closed = True
-        self._cancel_forgive()
-        for instance in (*self._instances, *self._retired):
-            self._cancel_timer(instance)
+        self.failures.forget()
+        self._files.cancel()
+        self.roster.close()
 
     # ---- loading -------------------------------------------------------------------------------------
 
-    def _queue(self, instance: Instance) -> None:
-        self._cancel_timer(instance)
-        instance.queued_at = self._means.clock()
-        instance.ticket = self._means.gate.new_ticket()
-        self._means.gate.enter(instance.ticket, lambda: self._start(instance), is_urgent=self.serving == 0)
-
-    def _start(self, instance: Instance) -> None:
-        means = self._means
-        if self._is_closed:
+    def _on_files(self, reason: str) -> None:
+        """They are there, or cannot be had."""
+        if reason:
+            self._means.tell(InstanceFailed(self.key, reason))
+            self._fail(Event.LOAD_FAILED, reason, self._means.settings.load_failure_memory_s)
             return
-        instance.started_at = means.clock()
-        worker = means.workers.spawn(
-            lambda message: self._on_message(instance, message), lambda end: self._on_exit(instance, end)
-        )
-        instance.worker = worker
-        worker.send(order(self._offer, instance.index))
-        timeout_s = means.settings.load_timeout_s
-        instance.timer = means.timers.call_later(
-            timeout_s, lambda: self._on_load_timeout(instance, timeout_s)
-        )
+        self.state = after(self.state, Event.FETCHED)
+        self.roster.place(self._wanted)
 
-    def _on_message(self, instance: Instance, message: Loaded | LoadFailed) -> None:
-        if self._is_closed or instance not in self._instances or instance.is_serving:
-            return
-        match message:
-            case Loaded():
-                self._on_loaded(instance, message)
-            case LoadFailed(error):
-                self._on_load_failed(instance, error)
+    def ask_of(self, instance: Instance) -> Ask:
+        """See instance.Owner."""
+        offer = self._offer
+        place, needs_bytes = place_at(offer, instance.index), self._means.predictions.of(offer)
+        return Ask(self.key, place, self.ready == 0, needs_bytes, offer.scale.pinned)
 
-    def _on_loaded(self, instance: Instance, message: Loaded) -> None:
+    def order_of(self, instance: Instance, grant: Grant) -> Load:
+        """See instance.Owner."""
+        instance.fingerprint = self._offer.fingerprint
+        place = place_at(self._offer, instance.index)
+        return order(self._offer, seated(place, grant.seat), self._files.path)
+
+    def on_placed(self, instance: Instance) -> None:
+        """See instance.Owner."""
+        self.state = after(self.state, Event.PLACED)
+
+    def on_opened(self, instance: Instance) -> None:
+        """See instance.Owner."""
+        self.state = after(self.state, Event.OPENED)
+
+    def on_loaded(self, instance: Instance, message: Loaded) -> None:
+        """See instance.Owner."""
         assert instance.worker is not None
         now = self._means.clock()
         self._spec = merged(self._offer, message.spec)
-        self._release(instance)
-        instance.is_serving, instance.note = True, message.note
         if message.note:
             log.info("%s: instance %d: %s", self.key, instance.index, message.note)
         self.state = after(self.state, Event.LOADED)
+        self._means.predictions.learn(self._offer, message.memory_bytes)
         load_s, queued_s = now - instance.started_at, instance.started_at - instance.queued_at
-        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, message.phases_s))
-        # The view first: a front needs the signature to make use of the instance.
+        fetch_s = self._files.fetch_s
+        phases_s = {"fetch": fetch_s, **message.phases_s} if fetch_s else message.phases_s
+        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, phases_s))
+        self._connect(instance)
+
+    def _connect(self, instance: Instance) -> None:
+        """The view first: a front needs the signature to make use of the instance."""
+        assert instance.worker is not None
+        assert self._spec is not None
         self._on_change(self)
         self._means.connections.attach(instance.worker, self.key, inline_load(self._offer, self._spec))
 
-    def _on_load_timeout(self, instance: Instance, timeout_s: float) -> None:
-        instance.timer = None
-        self._on_load_failed(instance, f"it was not loaded within {timeout_s:g} s")
-
-    def _on_load_failed(self, instance: Instance, reason: str) -> None:
-        self._means.tell(InstanceFailed(self.key, reason))
-        if self.serving == 0:
-            self._fail(Event.LOAD_FAILED, reason, self._means.settings.load_failure_memory_s)
+    def on_load_failed(self, instance: Instance, failure: LoadFailed) -> None:
+        """See instance.Owner."""
+        self._means.tell(InstanceFailed(self.key, failure.error))
+        if failure.is_out_of_memory and instance.may_try_again():
+            self._replace(instance).place()
+            return
+        if self.ready == 0:
+            memory_s = self._means.settings.load_failure_memory_s
+            self._fail(Event.LOAD_FAILED, failure.error, memory_s, lacks_memory=failure.is_out_of_memory)
             return
         # The others go on; this place is filled again later.
-        successor = Instance(instance.index)
-        self._retire(instance)
-        self._instances.append(successor)
-        self._rest(successor, self._means.settings.restart_backoff_cap_s)
+        self._replace(instance).rest(self._means.settings.restart_backoff_cap_s)
 
-    def _fail(self, event: Event, reason: str, memory_s: float) -> None:
-        means = self._means
+    def _replace(self, instance: Instance) -> Instance:
+        successor = self.roster.add(instance.index)
+        successor.has_retried = True
+        self.roster.retire(instance)
+        self._note_loss(was_last=False)
+        return successor
+
+    def _fail(self, event: Event, reason: str, memory_s: float, *, lacks_memory: bool = False) -> None:
         self.state = after(self.state, event)
-        self._reason, self._retry_at = reason, means.clock() + memory_s
+        self._wanted = 0
+        self.failures.remember(reason, memory_s, lacks_memory=lacks_memory)
         self._retire_all()
-        self._cancel_forgive()
-        self._forgive_timer = means.timers.call_later(memory_s, self._on_forgive_time)
         self._on_change(self)
+        self._settle()
 
     def _on_forgive_time(self) -> None:
-        self._forgive_timer = None
         self._forgive()
         self._on_change(self)
 
     def _forgive(self) -> None:
-        self._cancel_forgive()
+        self.failures.forget()
         self.state = after(self.state, Event.FORGIVE)
-        self._reason, self._retry_at = "", 0.0
 
     # ---- dying ---------------------------------------------------------------------------------------
 
-    def _on_exit(self, instance: Instance, end: Exit) -> None:
+    def on_died(self, instance: Instance, end: Exit, *, was_serving: bool) -> None:
+        """See instance.Owner."""
         if self._is_closed:
             return
-        assert instance.worker is not None
-        self._means.connections.forget(instance.worker.id)
-        if instance in self._retired:
-            self._retired.remove(instance)
-            self._release(instance)
-            self._settle()
-            return
-        was_serving = instance.is_serving
-        self._release(instance)
-        instance.worker, instance.is_serving = None, False
         if end.is_blameless:
-            self._lose(was_serving)
-            self._queue(instance)
+            self._note_loss(was_last=was_serving and self.ready == 0)
+            instance.place()
             return
-        self._on_death(instance, end, was_serving)
-
-    def _on_death(self, instance: Instance, end: Exit, was_serving: bool) -> None:
-        means, now = self._means, self._means.clock()
-        policy = policy_of(means.settings)
-        self._deaths = (*recent(self._deaths, now, policy.window_s), now)
-        decision = after_death(self._deaths, now, policy, means.rng.random())
+        decision = self.failures.died()
         is_given_up = isinstance(decision, Quarantine)
-        means.tell(WorkerDied(self.key, str(end), "quarantine" if is_given_up else "restart"))
+        self._means.tell(WorkerDied(self.key, str(end), "quarantine" if is_given_up else "restart"))
         if isinstance(decision, Quarantine):
-            reason = f"its worker died {len(self._deaths)} times, lastly by {end}"
+            reason = f"its worker died {self.failures.deaths} times, lastly by {end}"
             self._fail(Event.CRASHED, reason, decision.retry_in_s)
             return
-        self._lose(was_serving)
-        self._rest(instance, decision.delay_s)
+        self._note_loss(was_last=was_serving and self.ready == 0)
+        instance.rest(decision.delay_s)
 
-    def _lose(self, was_serving: bool) -> None:
-        is_last = was_serving and self.serving == 0
-        self.state = after(self.state, Event.LAST_LOST if is_last else Event.LOST)
-        if is_last:
+    def _note_loss(self, *, was_last: bool) -> None:
+        """Falls back to what those that are left have come to."""
+        self.state = after(self.state, Event.LAST_LOST if was_last else Event.LOST)
+        if self.state is State.PLACING and self.roster.has(Phase.LOADING, Phase.WARMING):
+            self.state = after(self.state, Event.PLACED)
+        if self.state is State.LOADING and self.roster.has(Phase.WARMING):
+            self.state = after(self.state, Event.OPENED)
+        if was_last:
             self._on_change(self)
-
-    def _rest(self, instance: Instance, delay_s: float) -> None:
-        if delay_s <= 0:
-            self._queue(instance)
-            return
-        instance.timer = self._means.timers.call_later(delay_s, lambda: self._queue(instance))
 
     # ---- retiring ------------------------------------------------------------------------------------
 
-    def _retire_all(self) -> None:
-        # Those that wait first: a slot that another gives back must not start them.
-        for instance in sorted(self._instances, key=lambda one: one.worker is not None):
-            self._retire(instance)
+    def on_evicted(self, instance: Instance) -> None:
+        """See instance.Owner."""
+        if self.roster.current == [instance]:
+            self.release()
+            return
+        was_last = self.ready == 1
+        self._wanted = len(self.roster.current) - 1
+        self.roster.retire(instance)
+        self._note_loss(was_last=was_last)
 
-    def _retire(self, instance: Instance) -> None:
-        self._instances.remove(instance)
-        self._release(instance)
-        worker = instance.worker
-        if worker is None:
+    def release(self) -> None:
+        """It is not needed now: what serves is drained and stopped, unless somebody comes meanwhile."""
+        if self.state is not State.READY:
             return
-        self._retired.append(instance)
-        if not instance.is_serving:
-            instance.is_detached = True
-            worker.terminate()
-            return
-        instance.is_serving = False
-        settings = self._means.settings
-        instance.timer = self._means.timers.call_later(
-            settings.drain_timeout_s, lambda: self._on_detached(instance)
-        )
-        self._means.connections.detach(worker.id, lambda: self._on_detached(instance))
-
-    def _on_detached(self, instance: Instance) -> None:
-        if instance.is_detached or instance not in self._retired:
-            return
-        instance.is_detached = True
-        self._cancel_timer(instance)
-        if instance.worker:
-            instance.worker.stop(self._means.settings.stop_grace_s)
+        self._wanted = 0
+        self.state = after(self.state, Event.RELEASE)
+        self._retire_all()
+        self._on_change(self)
         self._settle()
+
+    def _retire_all(self) -> None:
+        self._files.cancel()
+        self.roster.retire_all()
+
+    def on_detached(self, instance: Instance) -> None:
+        """See instance.Owner."""
+        wanted = self._wanted or first_count(self._offer)
+        is_wanted = self.state is State.READY or (self.state is State.DRAINING and self._is_awaited)
+        is_same = instance.fingerprint == self._offer.fingerprint and self._spec is not None
+        if is_wanted and is_same and not instance.is_evicted and len(self.roster.current) < wanted:
+            self._resume(instance, wanted)
+            return
+        instance.stop()
+        self._settle()
+
+    def _resume(self, instance: Instance, wanted: int) -> None:
+        self.roster.resume(instance)
+        self._wanted, self._is_awaited = wanted, False
+        if self.state is State.DRAINING:
+            self.state = after(self.state, Event.RESUMED)
+        self._connect(instance)
+
+    def on_gone(self, instance: Instance) -> None:
+        """See instance.Owner."""
+        self.roster.retired.remove(instance)
+        if not self._is_closed:
+            self._settle()
 
     def _settle(self) -> None:
         """Moves on from draining and unloading as far as the retired instances permit."""
-        if self.state is State.DRAINING and all(one.is_detached for one in self._retired):
+        if self.state is State.DRAINING and self.roster.is_stopping:
             self.state = after(self.state, Event.DRAINED)
-        if self.state is State.UNLOADING and not self._retired:
+        if not self.roster.retired and not self.is_loaded:
+            self._files.release()
+        if self.state is State.UNLOADING and not self.roster.retired:
             self.state = after(self.state, Event.STOPPED)
             if self._is_awaited:
                 self.activate()
@@ -367,29 +387,10 @@ class Version:
         if self.is_over:
             self._on_change(self)
 
-    def _release(self, instance: Instance) -> None:
-        """Gives the load slot back and forgets the timer, whichever it has."""
-        self._cancel_timer(instance)
-        if instance.ticket is not None:
-            ticket, instance.ticket = instance.ticket, None
-            self._means.gate.leave(ticket)
-
-    def _cancel_timer(self, instance: Instance) -> None:
-        if instance.timer:
-            instance.timer.cancel()
-            instance.timer = None
-
-    def _cancel_forgive(self) -> None:
-        if self._forgive_timer:
-            self._forgive_timer.cancel()
-            self._forgive_timer = None
-
     def _refuse_change(self, offer: Offer) -> None:
         if offer.fingerprint != self._ignored_fingerprint:
             self._ignored_fingerprint = offer.fingerprint
-            log.warning(
-                "%s: VERSION_MUTATED: its files changed while it is %s; versions are immutable, so this is"
-                " ignored: publish a new version",
-                self.key,
-                self.state.value,
+            text = (
+                "its files changed while it is %s; versions are immutable: publish a new one; this is ignored"
             )
+            log.warning(f"%s: VERSION_MUTATED: {text}", self.key, self.state.value)

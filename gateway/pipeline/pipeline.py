@@ -13,9 +13,10 @@ from gateway.control.messages import Activate
 from gateway.core.clock import Clock
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
-from gateway.core.messages import Done, InferRequest, StreamSink, Ticket
+from gateway.core.messages import NO_PARAMETERS, Done, InferRequest, StreamSink, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
+from gateway.core.scaling import KEEP_ALIVE, longest
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.classification import classified
 from gateway.pipeline.cold import Waiting
@@ -52,6 +53,10 @@ class Pipeline:
         self._ask_statistics = ask_statistics
         self._busy: set[VersionSlot] = set()
         self._is_draining = False
+        # Since the last report of demand: what each used version had under way, summed over sweeps, and
+        # the longest that a request asked for it to be kept.
+        self.demand: dict[VersionSlot, int] = {}
+        self.keep_alive: dict[VersionSlot, float] = {}
         self.tracer: Tracer | None = None  # while anything is to be traced
 
     # ---- a request's life -----------------------------------------------------------------------
@@ -72,7 +77,7 @@ class Pipeline:
             pending.deadline = deadline_of(slot.batching, request, deadline)
         if slot.successor is not None and not request.version:
             self._ask_for(slot.successor)
-        self._busy.add(slot)
+        self._use(slot, request)
         try:
             if request.outputs:
                 pending.done = classified(request.outputs, slot, done)
@@ -104,7 +109,7 @@ class Pipeline:
             pending.deadline = min(pending.deadline, pending.limit)
         if slot.successor is not None and not request.version:
             self._ask_for(slot.successor)
-        self._busy.add(slot)
+        self._use(slot, request)
         try:
             pending.done = classified(request.outputs, slot, pending.done)
             if self.tracer is not None:
@@ -119,6 +124,14 @@ class Pipeline:
             pending.fail(error)
             return None
         return pending
+
+    def _use(self, slot: VersionSlot, request: InferRequest) -> None:
+        """The next sweep looks at it, and tells of it."""
+        self._busy.add(slot)
+        if request.parameters is not NO_PARAMETERS:
+            asked = request.parameters.get(KEEP_ALIVE)
+            if type(asked) is float:  # whoever decoded it made it one
+                self.keep_alive[slot] = longest(self.keep_alive.get(slot, 0.0), asked)
 
     def _wait_for(self, slot: VersionSlot, pending: Pending, now: float) -> None:
         """Lets a request wait for its model; raises what would have refused it anyway."""
@@ -276,7 +289,9 @@ class Pipeline:
 
     def sweep(self, now: float) -> None:
         """Must be called every few hundredths of a second; costs nothing where nothing waits."""
+        demand = self.demand
         for slot in list(self._busy):
+            load = len(slot.waiters)
             if len(slot.waiters):
                 slot.waiters.sweep(now)
             is_idle = not len(slot.waiters)
@@ -284,6 +299,8 @@ class Pipeline:
                 slot.queue.sweep(now)
                 waiting, in_flight, _ = slot.queue.statistics()
                 is_idle = is_idle and not waiting and not in_flight
+                load += waiting + in_flight
+            demand[slot] = demand.get(slot, 0) + load
             if is_idle:
                 self._busy.discard(slot)
 

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.placement import InstanceGroup
+from gateway.core.scaling import ScalePolicy
 from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup
@@ -48,6 +49,7 @@ class PartialConfig(msgspec.Struct, frozen=True):
     written: bytes = b""
     decoupled: bool = False
     sequence: SequenceBatching | None = None
+    scale: ScalePolicy = ScalePolicy()
 
     @property
     def is_max_batch_known(self) -> bool:
@@ -84,7 +86,7 @@ class VersionEntry(msgspec.Struct, frozen=True):
     """A version that may be loaded: `runtime_file` in the folder `path`, both checked; "" for an ensemble.
 
     `fingerprint` changes with the name, size, modification time or inode of any file in the folder.
-    `path` is for the worker alone and must not appear in an answer.
+    `path` is for the worker alone and must not appear in an answer. `size_bytes` is that of all files.
     """
 
     version: int
@@ -93,6 +95,7 @@ class VersionEntry(msgspec.Struct, frozen=True):
     runtime_file: str
     platform: str
     backend: str
+    size_bytes: int = 0
 
 
 class RefusedVersion(msgspec.Struct, frozen=True):

@@ -67,10 +67,15 @@ def diff_versions(old: ModelEntry, new: ModelEntry) -> VersionChanges:
     before = {entry.version: entry for entry in old.versions}
     after = {entry.version: entry for entry in new.versions}
     both = sorted(before.keys() & after.keys())
-    # Which versions are served and what they are called is no property of any one of them.
+    # Which versions are served, what they are called and how many instances they have is no property of
+    # any one of them.
     told = new.config
     same_config = old.beside == new.beside and told == msgspec.structs.replace(
-        old.config, version_policy=told.version_policy, labels=told.labels, written=told.written
+        old.config,
+        version_policy=told.version_policy,
+        labels=told.labels,
+        written=told.written,
+        scale=told.scale,
     )
     return VersionChanges(
         added=tuple(after[version] for version in sorted(after.keys() - before.keys())),

@@ -177,7 +177,8 @@ def _read_version(
     except OSError as error:
         return RefusedVersion(version, f"cannot be read: {why(error)}")
     mark = fingerprint(repr(stamps).encode())
-    return VersionEntry(version, real, mark, file, chosen.platform, chosen.backend)
+    size_bytes = sum(stamp.size_bytes for stamp in stamps)
+    return VersionEntry(version, real, mark, file, chosen.platform, chosen.backend, size_bytes)
 
 
 def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:

@@ -10,6 +10,7 @@ from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
 from gateway.repository.formats import REMOTE, matching
 from gateway.repository.refusal import ConfigRefused, brief, in_range
+from gateway.repository.scaling import SCALE_PARAMETERS
 from gateway.runtimes.remote.target import PRIVATE_OPTIONS, OptionRefused
 from gateway.runtimes.remote.target import parse as parse_target
 
@@ -61,7 +62,7 @@ _REFUSED_FOR_PYTHON = frozenset({"default_model_filename"})
 MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
 _LABELS = "gateway.labels"
-_OURS = (_ISOLATION, _LABELS)
+_OURS = (_ISOLATION, _LABELS, *SCALE_PARAMETERS)
 _ISOLATIONS = ("process", "inline")
 _GRAPH_LEVEL = "optimization.graph.level"
 

@@ -32,6 +32,7 @@ from gateway.repository.options import (
     told,
 )
 from gateway.repository.refusal import ConfigRefused, brief, in_range, plain_file_name
+from gateway.repository.scaling import read_scale
 from gateway.repository.sequence_batching import read_sequence_batching
 from gateway.repository.tensors import read_label_files, read_tensors
 from gateway.repository.versions import All, Latest, Specific, VersionPolicy
@@ -106,6 +107,7 @@ def understand(message: pb.ModelConfig, folder: str) -> PartialConfig:
         options={} if ensemble else {**read_options(message), **read_accelerators(message).options()},
         isolation=isolation,
         labels=read_labels(message.parameters),
+        scale=read_scale(message),
         label_files=read_label_files(message.output),
         warmup=read_warmup(message.model_warmup, rows),
         ensemble=ensemble,

@@ -61,6 +61,10 @@ class StreamEnded(Exception):
     """Nothing more may be sent: nobody waits any more, or the last answer has been sent."""
 
 
+class OutOfMemory(LoadError):
+    """The model would load where there is more memory, of the host's or of a GPU's."""
+
+
 class OutputMemory(Protocol):
     """Memory from which a large output reaches the front without a copy."""
 
@@ -197,6 +201,13 @@ class Runtime(Protocol):
         `spec` may lack inputs or outputs, which are then read from the file, and with them, unless
         `max_batch_known`, whether the model batches.
         """
+
+
+def prepare(runtime: Runtime) -> None:
+    """Has a runtime do what it does once in a process, where it has such a thing (`prepare`)."""
+    once: Callable[[], None] | None = getattr(runtime, "prepare", None)
+    if once is not None:
+        once()
 
 
 def find_runtime(reference: str) -> Runtime:

@@ -34,7 +34,7 @@ from gateway.core.tensor_spec import TensorSpec
 from gateway.runtimes.contract import ABSENT, Array, BadInput, EngineBroken, LoadError, OutputMemory, one_line
 from gateway.runtimes.gpus import visible_here
 from gateway.runtimes.onnx_device import BindInputs, DeviceInputs, bind_from_host, is_fatal
-from gateway.runtimes.onnx_providers import Choice, Machine, Wish
+from gateway.runtimes.onnx_providers import CPU, Choice, Machine, Wish
 from gateway.runtimes.onnx_session import open_session, session_options
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor, complete, file_tensor, resolve
 from gateway.runtimes.sequence_signature import with_sequence, without_sequence
@@ -44,8 +44,22 @@ _MAX_PREDICTIONS = 256
 Shape = tuple[int, ...]
 
 
+# The smallest model there is, Y = X, as `onnx` writes it.
+_NOTHING = bytes.fromhex(
+    "080912003a370a100a01781201792208"
+    "4964656e74697479120167"
+    "5a0f0a0178120a0a08080112040a020801"
+    "620f0a0179120a0a08080112040a020801"
+    "42040a001011"
+)
+
+
 class OnnxRuntime:
     """Implements contract.Runtime; options are those of Triton's ONNX Runtime backend, by its names."""
+
+    def prepare(self) -> None:
+        """Opens a session of nothing: the first of a process takes 4.5 ms, each one after it 0.7 ms."""
+        ort.InferenceSession(_NOTHING, session_options({}), providers=[CPU])
 
     def load(
         self,

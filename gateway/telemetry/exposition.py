@@ -22,6 +22,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Cold starts take tens of milliseconds here; the bounds resolve that.
 LOAD_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+# For how long a model is unused before another takes its memory: seconds to days.
+IDLE_BOUNDS_S = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 4 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
+
 BREAKER_STATES = ("closed", "half_open", "open")
 
 _REQUEST = ("model", "version", "protocol")
@@ -35,6 +38,14 @@ class LoadSeries(msgspec.Struct):
     version: int
     results: dict[str, int]
     phases: dict[str, Histogram]
+
+
+class MemorySeries(msgspec.Struct):
+    """Bytes of one device: what models may have in all, and what they have by stage."""
+
+    device: str
+    capacity_bytes: int
+    stages: dict[str, int]
 
 
 class UpstreamSeries(msgspec.Struct):
@@ -60,6 +71,12 @@ class ControlFacts(Protocol):
 
     def restarts(self) -> Mapping[tuple[str, int], int]:
         """Workers that died, by model version."""
+
+    def memory(self) -> Iterable[MemorySeries]:
+        """Memory that models have, by device."""
+
+    def evictions(self) -> Mapping[str, Histogram]:
+        """Seconds that instances were unused before they made room, by device."""
 
     def states(self) -> Mapping[tuple[str, int], str]:
         """The state of each served version."""
@@ -94,6 +111,7 @@ class _Page(Collector):
         yield from _gauges(self._merged)
         yield from _loads(self._facts)
         yield from device_families(self._devices)
+        yield from _memory(self._facts)
         yield from _upstreams(self._facts)
 
 
@@ -165,6 +183,29 @@ def _loads(facts: ControlFacts) -> Iterable[Metric]:
     for (model, version), name in sorted(facts.states().items()):
         state.add_metric([model, str(version), name], 1)
     return [loads, phases, restarts, processes, state]
+
+
+def _memory(facts: ControlFacts) -> Iterable[Metric]:
+    capacity = GaugeMetricFamily(
+        "gateway_model_memory_capacity_bytes", "Memory that models may have.", labels=("device",)
+    )
+    taken = GaugeMetricFamily(
+        "gateway_model_memory_bytes",
+        "Memory that models have: reserved for a load, loaded, or leaving.",
+        labels=("device", "stage"),
+    )
+    for series in facts.memory():
+        capacity.add_metric([series.device], series.capacity_bytes)
+        for stage, size_bytes in sorted(series.stages.items()):
+            taken.add_metric([series.device, stage], size_bytes)
+    evictions = HistogramMetricFamily(
+        "gateway_eviction_unused_seconds",
+        "How long instances that made room for others had not been used.",
+        labels=("device",),
+    )
+    for device, histogram in facts.evictions().items():
+        _add_histogram(evictions, [device], histogram)
+    return [capacity, taken, evictions]
 
 
 def _upstreams(facts: ControlFacts) -> Iterable[Metric]:

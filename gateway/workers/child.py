@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -22,13 +23,25 @@ from types import FrameType
 import msgspec
 
 from gateway.core.clock import Clock, monotonic_ns, monotonic_s
-from gateway.runtimes.contract import EngineBroken, LoadError, one_line
+from gateway.runtimes.contract import EngineBroken, LoadError, OutOfMemory, find_runtime, one_line, prepare
+from gateway.runtimes.cuda import open_cuda
 from gateway.workers.arena import Arena
 from gateway.workers.concurrency import Completions, Step
 from gateway.workers.execution import Executor
 from gateway.workers.frames import ProtocolViolation
 from gateway.workers.loading import load_model
-from gateway.workers.messages import Connect, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.memory import private_bytes, resident_bytes
+from gateway.workers.messages import (
+    Connect,
+    FromWorker,
+    Load,
+    Loaded,
+    LoadFailed,
+    Prepare,
+    Progress,
+    Stop,
+    ToWorker,
+)
 from gateway.workers.pulse import Pulse
 from gateway.workers.serving import DataChannel
 from gateway.workers.transport import FrontGone, receive_with_descriptors
@@ -36,6 +49,8 @@ from gateway.workers.transport import FrontGone, receive_with_descriptors
 # Of outputs that fronts have not released yet; untouched pages cost nothing.
 OUTPUT_BYTES = 2 << 30
 KEEP_OUTPUT_BYTES = 64 << 20
+# Of a worker without a model, that nobody had the time to measure.
+OVERHEAD_BYTES = 4 << 20
 _CONTROL_BYTES = 256 << 10
 _PR_SET_NO_NEW_PRIVS = 38
 _STANDARD = 3
@@ -78,6 +93,7 @@ class Worker:
         self._executor: Executor | None = None
         self._completions: Completions | None = None  # of a model that runs several batches at a time
         self._trouble = ""
+        self._overhead = OVERHEAD_BYTES
         self._is_stopping = False
         self._exit_status = 0
 
@@ -183,6 +199,8 @@ class Worker:
         match _decode(view[:size]):
             case Load() as load:
                 self._load(load)
+            case Prepare() as order:
+                self._prepare(order)
             case Connect(generation=generation):
                 self._connect(fds, generation)
                 return
@@ -191,13 +209,26 @@ class Worker:
         for fd in fds:
             os.close(fd)
 
+    def _prepare(self, order: Prepare) -> None:
+        """Does what comes before any load. A worker that cannot use its GPU ends: nothing would load here."""
+        try:
+            for reference in order.runtimes:
+                prepare(find_runtime(reference))
+            if order.is_on_gpu:
+                open_cuda(0).close()  # its context stays
+            self._overhead = private_bytes()
+        except LoadError as error:
+            print(f"gateway-worker: {one_line(error)}", file=sys.stderr, flush=True)
+            self._is_stopping, self._exit_status = True, 1
+
     def _load(self, load: Load) -> None:
         try:
             if self._executor is not None:
                 raise LoadError("this worker has a model already")
-            model, phases_s, note = load_model(load, self._clock)
+            before = resident_bytes()
+            model, phases_s, note = load_model(load, self._clock, lambda: self._tell(Progress("warming")))
         except LoadError as error:
-            self._tell(LoadFailed(one_line(error)))
+            self._tell(LoadFailed(one_line(error), isinstance(error, OutOfMemory)))
             return
         self._executor = Executor(model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
         if (concurrent := self._executor.concurrent) is not None:
@@ -205,7 +236,7 @@ class Worker:
             self._epoll.register(completions.fd, select.EPOLLIN)
             concurrent.watch(lambda trouble: completions.put(partial(self._tell_state, trouble)))
             self._pulse.count_upstream = concurrent.counts
-        self._tell(Loaded(model.spec, phases_s, note))
+        self._tell(Loaded(model.spec, phases_s, note, self._overhead + max(0, resident_bytes() - before)))
         self._pulse.beat()
 
     def _connect(self, fds: list[int], generation: int) -> None:

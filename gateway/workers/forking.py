@@ -20,9 +20,13 @@ class Preload(msgspec.Struct, frozen=True, tag="preload"):
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):
-    """Make a worker that owns the socket in this packet; answered by Forked or ForkFailed."""
+    """Make a worker that owns the socket in this packet; answered by Forked or ForkFailed.
+
+    `device` is core.device.Seat's: what CUDA will see there is settled before anything of it is loaded.
+    """
 
     ticket: int
+    device: str = ""
 
 
 ToZygote = Preload | Fork

@@ -90,7 +90,7 @@ class ForkServer:
         self._restart: asyncio.TimerHandle | None = None
         # Forks asked of the living zygote, oldest first, and those waiting for the next one.
         self._pending: dict[int, _Pending] = {}
-        self._waiting: list[tuple[int, socket.socket]] = []
+        self._waiting: list[tuple[int, socket.socket, str]] = []
         self._deaths: tuple[float, ...] = ()
         self._prepared_at: float | None = None
         self._started_at = 0.0
@@ -121,16 +121,19 @@ class ForkServer:
         self.starts += 1
         self._channel.send(Preload(self._settings.preload, self._entry))
         waiting, self._waiting = self._waiting, []
-        for ticket, sock in waiting:
-            self.fork(ticket, sock)
+        for ticket, sock, device in waiting:
+            self.fork(ticket, sock, device)
 
-    def fork(self, ticket: int, sock: socket.socket) -> None:
-        """Asks for a worker that owns `sock` (closed here); answered by on_forked or on_fork_failed."""
+    def fork(self, ticket: int, sock: socket.socket, device: str = "") -> None:
+        """Asks for a worker that owns `sock` (closed here); answered by on_forked or on_fork_failed.
+
+        `device` is what it is to see, as in Fork.
+        """
         if self._channel is None:
-            self._waiting.append((ticket, sock))
+            self._waiting.append((ticket, sock, device))
             return
         self._pending[ticket] = _Pending(ticket, self._clock())
-        self._channel.send(Fork(ticket), (sock.detach(),))
+        self._channel.send(Fork(ticket, device), (sock.detach(),))
 
     def check_hung(self, now: float) -> None:
         """Kills a zygote that neither prepares nor forks within its time; it is then started again."""
@@ -146,7 +149,7 @@ class ForkServer:
         self._closed = True
         if self._restart:
             self._restart.cancel()
-        for _, sock in self._waiting:
+        for _, sock, _ in self._waiting:
             sock.close()
         self._waiting.clear()
         self._drop_channel()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.runtimes.contract import LoadedModel, LoadError, find_runtime, note_of, one_line
+from gateway.runtimes.contract import LoadedModel, LoadError, OutOfMemory, find_runtime, note_of, one_line
 from gateway.runtimes.reshaping import reshaped
+from gateway.workers.memory import tells_of_too_little
 from gateway.workers.messages import Load
 from gateway.workers.stateful import stateful
 from gateway.workers.warming import warm_up
@@ -21,8 +23,19 @@ class Ready(NamedTuple):
     note: str
 
 
-def load_model(load: Load, clock: Clock) -> Ready:
-    """Does what it is told; raises LoadError."""
+def load_model(load: Load, clock: Clock, on_opened: Callable[[], None] | None = None) -> Ready:
+    """Does what it is told; raises LoadError. `on_opened` is called before a warm-up, if there is one."""
+    try:
+        return _load_model(load, clock, on_opened)
+    except OutOfMemory:
+        raise
+    except LoadError as error:
+        if tells_of_too_little(str(error)):
+            raise OutOfMemory(str(error)) from error
+        raise
+
+
+def _load_model(load: Load, clock: Clock, on_opened: Callable[[], None] | None) -> Ready:
     begun = clock()
     runtime = find_runtime(load.runtime)
     found = clock()
@@ -43,6 +56,8 @@ def load_model(load: Load, clock: Clock) -> Ready:
     model = stateful(reshaped(model), load.state_paths)
     phases_s = {"runtime": found - begun, "load": loaded - found}
     if load.warmup:
+        if on_opened is not None:
+            on_opened()
         try:
             warm_up(model, load.warmup)
         except LoadError:

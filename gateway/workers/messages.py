@@ -6,6 +6,7 @@ One message a packet; a `Connect` packet carries the descriptor of a data channe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -46,7 +47,17 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Finish the batch in hand, answer it, exit 0."""
 
 
-ToWorker = Load | Connect | Stop
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Get ready for whatever will have to be loaded: a worker that waits for its model has the time.
+
+    `runtimes` are "package.module:Class"; `is_on_gpu` has it open the device it sees.
+    """
+
+    runtimes: tuple[str, ...] = ()
+    is_on_gpu: bool = False
+
+
+ToWorker = Load | Prepare | Connect | Stop
 
 # ---- worker to controller -----------------------------------------------------------------------
 
@@ -54,18 +65,30 @@ ToWorker = Load | Connect | Stop
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start.
 
-    `note` is what people should know of how it runs, one line, most often "".
+    `note` is what people should know of how it runs, one line, most often "". `memory_bytes` is what
+    the load has taken on its device, 0 where that cannot be told.
     """
 
     spec: ModelSpec
     phases_s: Mapping[str, float]
     note: str = ""
+    memory_bytes: int = 0
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The engine refused the model; `error` is one line without paths."""
+    """The engine refused the model; `error` is one line without paths.
+
+    `is_out_of_memory`: it may load where there is more of it.
+    """
 
     error: str
+    is_out_of_memory: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """Comes before Loaded: the model has been read, and its warm-up begins."""
+
+    phase: Literal["warming"]
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
@@ -79,4 +102,4 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     upstream: UpstreamCounts | None = None
 
 
-FromWorker = Loaded | LoadFailed | Beat
+FromWorker = Loaded | LoadFailed | Progress | Beat

@@ -27,7 +27,13 @@ class WorkerSettings(BaseModel):
         le=1 << 40,
         description="Most shared memory a front may have for large tensors; beyond it they are copied.",
     )
-    load_slots: int = Field(2, ge=1, le=64, description="Models that may be loading at the same time.")
+    load_slots: int = Field(
+        2, ge=1, le=64, description="Models that may be loading at the same time on one device."
+    )
+    warm_workers: int = Field(1, ge=0, le=64, description="Workers that wait for a model to run on the CPU.")
+    warm_gpu_workers: int = Field(
+        0, ge=0, le=16, description="Workers that wait on each GPU or slice, with its context made."
+    )
     load_timeout_s: float = Field(60.0, gt=0, le=3600, description="Time a worker has to load its model.")
     load_failure_memory_s: float = Field(
         5.0, ge=0, le=3600, description="Time a failed load is remembered before the next one is tried."

@@ -21,9 +21,19 @@ from random import Random
 import msgspec
 
 from gateway.core.clock import Clock
+from gateway.core.device import Seat
 from gateway.core.model import ModelKey
 from gateway.workers.forkserver import Channel, ForkServer, OpenChannel
-from gateway.workers.messages import Beat, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.messages import (
+    Beat,
+    FromWorker,
+    Load,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Stop,
+    ToWorker,
+)
 from gateway.workers.parentage import adopt_orphans
 from gateway.workers.processes import describe, try_reap
 from gateway.workers.settings import WorkerSettings
@@ -31,6 +41,7 @@ from gateway.workers.upstreams import Upstreams
 
 log = logging.getLogger("gateway.workers")
 
+ANYWHERE = Seat()
 # Seconds between looks at heartbeats and at a silent zygote.
 TICK_S = 1.0
 # Time for the zygote's word on how a worker ended, once its end itself is known.
@@ -62,7 +73,7 @@ class SupervisorStatistics(msgspec.Struct, frozen=True):
     zygote_starts: int
 
 
-OnMessage = Callable[[Loaded | LoadFailed], None]
+OnMessage = Callable[[Loaded | LoadFailed | Progress], None]
 OnExit = Callable[[Exit], None]
 
 
@@ -169,7 +180,7 @@ class WorkerHandle:
             case Loaded():
                 self.last_beat = None if self.is_ending else self._supervisor.clock()
                 self._on_message(message)
-            case LoadFailed():
+            case LoadFailed() | Progress():
                 self._on_message(message)
 
     def _channel_closed(self, reason: str) -> None:
@@ -263,14 +274,14 @@ class Supervisor:
         self._last_tick = self.clock()
         self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
-    def spawn(self, on_message: OnMessage, on_exit: OnExit) -> WorkerHandle:
-        """Orders a worker; never blocks. Messages may be sent to it at once."""
+    def spawn(self, on_message: OnMessage, on_exit: OnExit, seat: Seat = ANYWHERE) -> WorkerHandle:
+        """Orders a worker for `seat`; never blocks. Messages may be sent to it at once."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         handle = WorkerHandle(next(self._ids), self, on_message, on_exit)
         self._workers[handle.id] = handle
         self._empty.clear()
         handle.open(ours, self._open_channel)
-        self._forkserver.fork(handle.id, theirs)
+        self._forkserver.fork(handle.id, theirs, seat.device)
         return handle
 
     async def close(self, grace_s: float) -> None:

@@ -29,6 +29,8 @@ from typing import NoReturn
 import msgspec
 
 from gateway.core.clock import monotonic_s
+from gateway.core.device import CPU
+from gateway.runtimes.gpus import VARIABLE
 from gateway.workers.forking import Exited, Fork, Forked, ForkFailed, FromZygote, Preload, Prepared, ToZygote
 from gateway.workers.parentage import die_with_parent, name_process, outlive_parent
 
@@ -80,18 +82,20 @@ class Zygote:
         if not isinstance(message, Fork) or fd is None:
             raise SystemExit(f"zygote: expected Fork with a socket, got {type(message).__name__}")
         try:
-            self._fork(message.ticket, fd)
+            self._fork(message, fd)
         finally:
             os.close(fd)
         return True
 
-    def _fork(self, ticket: int, fd: int) -> None:
+    def _fork(self, order: Fork, fd: int) -> None:
+        ticket = order.ticket
         try:
             pid = os.fork()
         except OSError as error:
             self._send(ForkFailed(ticket, error.strerror or "fork failed"))
             return
         if pid == 0:
+            take_seat(order.device)
             self._become_worker(fd)
         self._workers.add(pid)
         pidfd = os.pidfd_open(pid)
@@ -139,6 +143,12 @@ class Zygote:
             return
         for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
+
+
+def take_seat(device: str) -> None:
+    """Shows CUDA one device, or none to a worker for the CPU; "" leaves it what the gateway sees."""
+    if device:
+        os.environ[VARIABLE] = "" if device == CPU else device
 
 
 def receive(control: socket.socket) -> tuple[ToZygote, int | None] | None:

@@ -7,18 +7,20 @@ from itertools import count
 from random import Random
 
 from gateway.control.messages import ModelView
+from gateway.core.device import Seat
 from gateway.core.dtypes import DType
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.tensor_spec import TensorSpec
 from gateway.lifecycle.facts import Fact
-from gateway.lifecycle.load_slots import LoadGate
 from gateway.lifecycle.manager import Lifecycle
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import Catalogue, Offer
+from gateway.lifecycle.predictions import Predictions
 from gateway.lifecycle.version import Version
-from gateway.workers.messages import Load, Loaded, LoadFailed, ToWorker
+from gateway.workers.messages import Load, Loaded, LoadFailed, Progress, ToWorker
 from gateway.workers.settings import WorkerSettings
 from gateway.workers.supervisor import Exit
+from tests.fakes.places import FakePlaces
 
 
 class FakeTimer:
@@ -68,9 +70,11 @@ class FakeWorker:
     def __init__(
         self,
         worker_id: int,
-        on_message: Callable[[Loaded | LoadFailed], None],
+        on_message: Callable[[Loaded | LoadFailed | Progress], None],
         on_exit: Callable[[Exit], None],
+        seat: Seat,
     ) -> None:
+        self.seat = seat
         self.id = worker_id
         self.on_message = on_message
         self.on_exit = on_exit
@@ -97,11 +101,14 @@ class FakeWorker:
         (load,) = [message for message in self.sent if isinstance(message, Load)]
         return load
 
-    def loads(self, note: str = "") -> None:
-        self.on_message(Loaded(self.load.spec, {"session": 0.004}, note))
+    def loads(self, note: str = "", memory_bytes: int = 0) -> None:
+        self.on_message(Loaded(self.load.spec, {"session": 0.004}, note, memory_bytes))
 
-    def fails(self, reason: str = "no good") -> None:
-        self.on_message(LoadFailed(reason))
+    def opens(self) -> None:
+        self.on_message(Progress("warming"))
+
+    def fails(self, reason: str = "no good", *, is_out_of_memory: bool = False) -> None:
+        self.on_message(LoadFailed(reason, is_out_of_memory))
 
     def dies(self, code: int | None = -9, *, is_blameless: bool = False) -> None:
         assert self.is_alive
@@ -117,14 +124,37 @@ class FakeWorkers:
         self._ids = count(1)
 
     def spawn(
-        self, on_message: Callable[[Loaded | LoadFailed], None], on_exit: Callable[[Exit], None]
+        self,
+        on_message: Callable[[Loaded | LoadFailed | Progress], None],
+        on_exit: Callable[[Exit], None],
+        seat: Seat,
     ) -> FakeWorker:
-        self.made.append(FakeWorker(next(self._ids), on_message, on_exit))
+        self.made.append(FakeWorker(next(self._ids), on_message, on_exit, seat))
         return self.made[-1]
 
     @property
     def alive(self) -> list[FakeWorker]:
         return [worker for worker in self.made if worker.is_alive]
+
+
+class FakeFetching:
+    """A store that brings what the test says, when it says."""
+
+    def __init__(self) -> None:
+        self.asked: list[Offer] = []
+        self.open: list[Callable[[str, str], None]] = []
+        self.released: list[str] = []
+
+    def fetch(self, offer: Offer, on_done: Callable[[str, str], None]) -> Callable[[], None]:
+        self.asked.append(offer)
+        self.open.append(on_done)
+        return lambda: self.open.remove(on_done)
+
+    def release(self, path: str) -> None:
+        self.released.append(path)
+
+    def done(self, path: str = "/cache/1", reason: str = "") -> None:
+        self.open.pop(0)(path, reason)
 
 
 class FakeFronts:
@@ -194,18 +224,21 @@ class World:
         self.workers = FakeWorkers()
         self.fronts = FakeFronts()
         self.facts = Facts()
-        self.gate = LoadGate(2)
-        means = Means(
+        self.places = FakePlaces(2)
+        self.fetching = FakeFetching()
+        self.means = Means(
             WorkerSettings.model_validate(changed),
             self.workers,
             self.fronts,
-            self.gate,
+            self.places,
+            self.fetching,
+            Predictions(),
             self.time,
             self.time.clock,
             Random(1),
             self.facts.told.append,
         )
-        self.lifecycle = Lifecycle(means, self.fronts)
+        self.lifecycle = Lifecycle(self.means, self.fronts)
         self.key = offer().key
 
     @property

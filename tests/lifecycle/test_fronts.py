@@ -18,11 +18,12 @@ import msgspec
 import psutil
 import pytest
 
-from gateway.control.messages import Answered, Ask, ModelView, VersionView
+from gateway.control.messages import Answered, Ask, Demand, ModelView, VersionView
 from gateway.control.parcels import pack, unpack
 from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelKey
-from gateway.lifecycle.fronts import FrontFailed, Fronts, FrontSettings, Reply
+from gateway.lifecycle.front_contract import FrontSettings, Reply
+from gateway.lifecycle.fronts import FrontFailed, Fronts
 from gateway.workers.messages import Connect, ToWorker
 from gateway.workers.processes import reap_strays
 from tests.fakes.front_process import Told
@@ -40,12 +41,16 @@ class Heard:
     def __init__(self) -> None:
         self.told: dict[int, Told] = {}
         self.died: list[int] = []
+        self.demands: list[Demand] = []
         self.activated: list[ModelKey] = []
         self.suspected: list[tuple[int, str]] = []
         self.replies: list[Reply] = []
 
     def on_counters(self, front: int, data: bytes) -> None:
         self.told[front] = msgspec.msgpack.decode(data, type=Told)
+
+    def on_demand(self, front: int, demand: Demand) -> None:
+        self.demands.append(demand)
 
     def on_front_died(self, front: int) -> None:
         self.died.append(front)

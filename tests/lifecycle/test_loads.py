@@ -66,6 +66,10 @@ class Repository:
             if worker.orders:
                 worker.dies(0)
 
+    def serving(self) -> FakeWorker:
+        (worker,) = [one for one in self.world.workers.alive if one.id in self.world.fronts.attached]
+        return worker
+
     def newest(self) -> FakeWorker:
         return self.world.workers.made[-1]
 
@@ -190,7 +194,7 @@ def test_a_load_that_fails_leaves_all_as_it_was(
             made._retire()
             if made.shown() == [(1, "loading")] and made.newest().is_alive and not made.newest().orders:
                 made.newest().loads()
-        assert made.newest().load.spec.max_batch_size == 3
+        assert made.serving().load.spec.max_batch_size == 3
         await made.loads.unload("m")
         await refused(made, fails="no good", config='{"max_batch_size": 2}', files=files)
         assert made.shown() == []

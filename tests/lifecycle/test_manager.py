@@ -49,7 +49,7 @@ def test_two_models_load_at_a_time_and_in_order() -> None:
     for one in offers:
         world.lifecycle.on_activate(one.key, 5.0)
     assert [worker.load.spec.name for worker in world.workers.made] == ["m0", "m1"]
-    assert world.lifecycle.statistics() == LifecycleStatistics({"loading": 5}, 2, 3)
+    assert world.lifecycle.statistics() == LifecycleStatistics({"loading": 2, "placing": 3}, 2, 3)
     for number in range(5):
         world.workers.made[number].loads()
         world.lifecycle.check()
@@ -310,15 +310,16 @@ def test_a_load_whose_model_goes_away_ends() -> None:
     assert outcomes == ["it is not in the repository any more"]
 
 
-def test_what_is_taken_back_is_loaded_when_somebody_calls() -> None:
+def test_what_is_taken_takes_over_when_it_is_ready() -> None:
     world = World()
     (old,) = world.ready()
     world.lifecycle.take("m", catalogue(offer(version=2), broken={}))
-    assert world.fronts.shown("m") == [(2, "absent")]
+    assert world.fronts.shown("m") == [(1, "ready"), (2, "loading")]
+    world.workers.made[1].loads()
+    assert world.fronts.shown("m") == [(2, "ready")]
     world.fronts.drained(old.id)
     old.dies(0)
     world.lifecycle.activate("m")
-    assert world.fronts.shown("m") == [(2, "loading")]
     assert world.lifecycle.is_loaded("m")
     world.lifecycle.take("m", catalogue(broken={"m": "bad"}))
     assert world.fronts.world["m"] == ModelView("m", (), "bad")

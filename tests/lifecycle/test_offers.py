@@ -5,14 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from gateway.core.device import Seat
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.placement import InstanceGroup, Place, place_of
 from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
-from gateway.lifecycle.offers import RUNTIMES, Offer, catalogue_of, inline_load, known_spec, merged, order
+from gateway.lifecycle.offers import (
+    RUNTIMES,
+    Offer,
+    catalogue_of,
+    inline_load,
+    known_spec,
+    merged,
+    order,
+    place_at,
+    seated,
+)
 from gateway.repository.catalogue import (
     Beside,
     Catalogue,
@@ -79,12 +91,19 @@ def test_a_model_that_names_an_environment_is_told_where_they_are() -> None:
         assert found.offers[ModelKey("m", 3)].options.get("gateway.environments") == expected
 
 
+@pytest.mark.parametrize(
+    ("seat", "device"), [(Seat(), 1), (Seat("cpu"), 1), (Seat("GPU-1a"), 0), (Seat("MIG-2b"), 0)]
+)
+def test_a_worker_made_for_one_gpu_sees_it_as_the_first(seat: Seat, device: int) -> None:
+    assert seated(Place("gpu", 1), seat) == Place("gpu", device)
+
+
 def test_instances_have_places() -> None:
     two = entry(groups=(InstanceGroup("gpu"), InstanceGroup("cpu")), instances=2)
     one = catalogue_of(Catalogue({"m": two}), RUNTIMES, 16, gpus=2).offers[ModelKey("m", 3)]
     assert one.spec.instances == 3
     assert one.places == (Place("gpu", 0), Place("gpu", 1), Place("cpu"))
-    assert [place_of(order(one, index).options) for index in range(3)] == list(one.places)
+    assert [place_of(order(one, place_at(one, index)).options) for index in range(3)] == list(one.places)
     plain = catalogue_of(Catalogue({"m": entry(instances=1)}), RUNTIMES, 16, gpus=2).offers[ModelKey("m", 3)]
     assert plain.places == ()
     assert order(plain).options == plain.options

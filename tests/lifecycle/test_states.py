@@ -36,7 +36,8 @@ def test_every_state_can_be_reached_and_left_for_absent() -> None:
     assert all(State.ABSENT in reachable(state) for state in State)
 
 
-def test_ready_is_entered_only_by_a_load() -> None:
+def test_ready_is_entered_by_a_load_or_by_turning_back() -> None:
     assert {event for (state, event), to in TRANSITIONS.items() if to is State.READY and state is not to} == {
-        Event.LOADED
+        Event.LOADED,
+        Event.RESUMED,
     }

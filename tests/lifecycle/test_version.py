@@ -86,7 +86,7 @@ def test_a_load_that_takes_too_long_has_failed() -> None:
     assert world.fronts.world["m"].versions[0].reason == "it was not loaded within 30 s"
     world.workers.made[0].loads()  # too late: nothing happens
     assert world.version.state is State.FAILED
-    assert world.gate.running == 0
+    assert world.places.running == 0
 
 
 def test_a_dead_worker_is_replaced_at_once() -> None:
@@ -144,7 +144,7 @@ def test_a_crash_loop_backs_off_and_ends_in_quarantine() -> None:
     view = world.fronts.world["m"].versions[0]
     assert (view.state, view.retry_in_s) == ("failed", 60.0)
     assert view.reason == "its worker died 5 times, lastly by SIGSEGV"
-    assert world.gate.running == 0
+    assert world.places.running == 0
     # Half open: one more death is enough.
     world.time.advance(61.0)
     world.lifecycle.on_activate(world.key, 5.0)
@@ -221,7 +221,7 @@ def test_a_version_removed_while_it_loads() -> None:
     world.lifecycle.on_activate(world.key, 5.0)
     world.lifecycle.reconcile(catalogue(offer("other")))
     assert [worker.orders for worker in world.workers.made] == [["terminate"], ["terminate"]]
-    assert (world.gate.running, world.gate.waiting) == (0, 0)
+    assert (world.places.running, world.places.waiting) == (0, 0)
     for worker in world.workers.made:
         worker.dies(-15)
     assert world.key not in world.lifecycle._versions
@@ -278,6 +278,226 @@ def test_after_close_deaths_are_not_answered() -> None:
     assert len(world.workers.made) == 1
 
 
+# ---- to zero and back --------------------------------------------------------------------------------
+
+
+def test_one_that_nobody_uses_goes_to_zero_and_stays_callable() -> None:
+    world = World()
+    (worker,) = world.ready()
+    world.version.scale_to(0)
+    assert (world.version.state, world.shown()) == (State.DRAINING, "absent")
+    assert [entry.state for entry in world.lifecycle.index()] == ["READY"]
+    world.fronts.drained(worker.id)
+    assert worker.orders == ["stop"]
+    worker.dies(0)
+    assert world.version.state is State.ABSENT
+    assert not world.places.stays
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.workers.made[1].loads()
+    assert world.shown() == "ready"
+
+
+def test_a_request_that_comes_while_it_drains_turns_it_back() -> None:
+    world = World()
+    (worker,) = world.ready()
+    for _ in range(3):
+        world.version.scale_to(0)
+        world.lifecycle.on_activate(world.key, 5.0)
+        assert world.shown() == "loading"
+        world.fronts.drained(worker.id)
+        assert world.shown() == "ready"
+        assert world.fronts.attached == {worker.id: world.key}
+        world.lifecycle.check()
+    assert worker.orders == []
+    assert len(world.workers.made) == 1
+    assert not world.time.pending()
+
+
+def test_a_request_that_comes_too_late_to_turn_back_waits_for_the_next_load() -> None:
+    world = World()
+    (worker,) = world.ready()
+    world.version.scale_to(0)
+    world.fronts.drained(worker.id)
+    world.lifecycle.on_activate(world.key, 5.0)
+    assert (world.version.state, world.shown()) == (State.UNLOADING, "loading")
+    worker.dies(0)
+    world.workers.made[1].loads()
+    assert world.shown() == "ready"
+
+
+def test_one_that_is_withdrawn_or_another_does_not_turn_back() -> None:
+    world = World()
+    (worker,) = world.ready()
+    world.version.scale_to(0)
+    world.lifecycle.reconcile(catalogue(offer(fingerprint="b")))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.fronts.drained(worker.id)
+    assert worker.orders == ["stop"]
+
+
+def test_a_load_is_never_idle() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer(instances=2)))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.version.scale_to(0)
+    first, second = world.workers.made
+    first.loads()
+    assert not world.version.is_settled
+    world.version.scale_to(0)
+    assert world.shown() == "ready"
+    second.loads()
+    world.version.scale_to(0)
+    assert world.shown() == "absent"
+
+
+def test_more_instances_and_fewer() -> None:
+    world = World()
+    (first,) = world.ready()
+    world.version.scale_to(3)
+    assert (world.version.wanted, world.version.ready) == (3, 1)
+    for worker in world.workers.made[1:]:
+        worker.loads()
+    assert world.version.is_settled
+    assert [one.index for one in world.version.roster.current] == [0, 1, 2]
+    world.version.scale_to(1)
+    assert list(world.fronts.attached) == [first.id]
+    _, second, third = world.workers.made
+    world.version.scale_to(2)  # one of them is still there
+    world.lifecycle.check()
+    assert len(world.workers.made) == 4
+    world.fronts.drained(third.id)
+    assert third.orders == ["stop"]
+    world.workers.made[3].loads()
+    world.lifecycle.check()
+    world.version.scale_to(1)
+    for worker in (second, world.workers.made[3]):
+        if worker.id in world.fronts.detaching:
+            world.fronts.drained(worker.id)
+    assert world.version.ready == 1
+
+
+def test_scaled_from_zero() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer()))
+    world.version.scale_to(2)
+    assert len(world.workers.made) == 2
+    assert world.shown() == "loading"
+
+
+def test_another_needs_its_memory() -> None:
+    world = World()
+    (worker,) = world.ready()
+    ((ticket, evict),) = world.places.stays.items()
+    evict()
+    evict()
+    assert world.places.gone_soon == {ticket}
+    assert world.shown() == "absent"
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.fronts.drained(worker.id)
+    assert worker.orders == ["stop"], "what was promised to another is not taken back"
+    worker.dies(0)
+    assert world.places.stays.keys() == {ticket + 1}
+    world.workers.made[1].loads()
+    assert world.shown() == "ready"
+
+
+def test_one_of_two_gives_its_memory() -> None:
+    world = World()
+    first, second = world.ready(2)
+    list(world.places.stays.values())[1]()
+    assert world.fronts.attached == {first.id: world.key}
+    world.fronts.drained(second.id)
+    assert (world.version.wanted, world.shown()) == (1, "ready")
+    world.lifecycle.check()
+
+
+def test_too_little_memory_is_tried_again_once() -> None:
+    world = World()
+    world.places.has_another_try = True
+    world.lifecycle.reconcile(catalogue(offer()))
+    world.lifecycle.on_activate(world.key, 5.0)
+    for number in range(2):
+        world.workers.made[number].fails("CUDA out of memory", is_out_of_memory=True)
+        world.lifecycle.check()
+    assert len(world.workers.made) == 2
+    assert world.shown() == "failed"
+
+
+def test_what_fits_nowhere_fails_with_the_reason() -> None:
+    world = World()
+    world.places.refusal = "needs 8 GiB on GPU 0, which has 2 GiB"
+    world.lifecycle.reconcile(catalogue(offer(instances=3)))
+    world.lifecycle.on_activate(world.key, 5.0)
+    assert world.fronts.world["m"].versions[0].reason == "needs 8 GiB on GPU 0, which has 2 GiB"
+    assert not world.workers.made
+    world.lifecycle.check()
+
+
+def test_what_it_asks_for_and_what_it_is_measured_to_need() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer(instances=2)))
+    world.lifecycle.on_activate(world.key, 5.0)
+    first, second = world.workers.made
+    first.opens()
+    assert world.version.state is State.WARMING
+    first.loads(memory_bytes=7)
+    second.loads(memory_bytes=8)
+    assert sorted(world.places.measured.values()) == [7, 8]
+    second.dies()
+    assert [ask.is_urgent for ask in world.places.asked.values()] == [True, True, False]
+
+
+# ---- from a store ------------------------------------------------------------------------------------
+
+
+def test_the_files_come_first() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(msgspec.structs.replace(offer(), source="s3")))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.lifecycle.on_activate(world.key, 5.0)
+    assert (world.version.state, world.shown(), world.workers.made) == (State.FETCHING, "loading", [])
+    world.time.advance(2.0)
+    world.fetching.done("/cache/m/1")
+    (worker,) = world.workers.made
+    assert worker.load.path == "/cache/m/1"
+    worker.loads()
+    (fact,) = world.facts.told
+    assert isinstance(fact, InstanceLoaded)
+    assert fact.phases_s == {"fetch": 2.0, "session": 0.004}
+    worker.dies()
+    world.workers.made[1].loads()  # the files are still there
+    world.version.scale_to(0)
+    world.fronts.drained(world.workers.made[1].id)
+    assert world.fetching.released == []
+    world.workers.made[1].dies(0)
+    assert world.fetching.released == ["/cache/m/1"]
+    assert len(world.fetching.asked) == 1
+
+
+def test_files_that_cannot_be_had_are_a_failed_load() -> None:
+    world = World()
+    world.lifecycle.reconcile(catalogue(msgspec.structs.replace(offer(), source="s3")))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.fetching.done("", "the store does not answer")
+    view = world.fronts.world["m"].versions[0]
+    assert (view.state, view.reason) == ("failed", "the store does not answer")
+    world.time.advance(5.0)
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.fetching.done()
+    world.workers.made[0].loads()
+    assert world.shown() == "ready"
+
+
+def test_a_version_removed_while_its_files_come() -> None:
+    world = World()
+    stored = msgspec.structs.replace(offer(), source="s3")
+    world.lifecycle.reconcile(catalogue(stored, offer("other")))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.lifecycle.reconcile(catalogue(offer("other")))
+    assert world.fetching.open == []
+    assert world.key not in world.lifecycle._versions
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from([
@@ -291,6 +511,11 @@ EVENTS = st.lists(
             "drained",
             "time",
             "mutate",
+            "zero",
+            "scale",
+            "evict",
+            "opens",
+            "no memory",
         ]),
         st.integers(0, 20),
     ),
@@ -323,6 +548,16 @@ def test_no_order_of_events_breaks_an_invariant(events: list[tuple[str, int]], i
                     world.fronts.drained(waiting[index % len(waiting)])
             case "loads" if worker:
                 worker.loads()
+            case "opens" if worker:
+                worker.opens()
+            case "no memory" if worker:
+                world.places.has_another_try = bool(index % 2)
+                if worker.id not in world.fronts.attached and not worker.orders:
+                    worker.fails(is_out_of_memory=True)
+            case "zero" | "scale" if world.key in world.lifecycle._versions:
+                world.version.scale_to(0 if what == "zero" else 1 + index % 4)
+            case "evict" if world.places.stays:
+                list(world.places.stays.values())[index % len(world.places.stays)]()
             case "fails" if worker:
                 worker.fails()
             case "dies" | "blameless" if worker:
@@ -331,7 +566,8 @@ def test_no_order_of_events_breaks_an_invariant(events: list[tuple[str, int]], i
         alive_ids = {one.id for one in world.workers.alive}
         assert world.fronts.attached.keys() <= alive_ids
         if world.key in world.lifecycle._versions:
-            assert set(world.version.workers) == alive_ids
+            assert set(world.version.roster.workers) == alive_ids
+        assert len(world.places.stays) - world.places.waiting <= len(alive_ids)
     # Whatever happened: left alone with working workers and enough time, it can be called.
     world.lifecycle.reconcile(catalogue(offer(instances=instances, fingerprint=fingerprint), offer("other")))
     for _ in range(12):
@@ -344,6 +580,7 @@ def test_no_order_of_events_breaks_an_invariant(events: list[tuple[str, int]], i
             world.fronts.drained(one)
         world.time.advance(61.0)
         world.lifecycle.on_activate(world.key, 5.0)
+        world.version.scale_to(instances)
         world.lifecycle.check()
     assert world.shown() == "ready"
     assert len(world.fronts.attached) == instances

@@ -5,7 +5,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.core.errors import Reason
 from gateway.core.records import RequestRecord
 from gateway.telemetry.counters import Counters, Merged
-from gateway.telemetry.exposition import LOAD_BOUNDS_S, LoadSeries, UpstreamSeries, render
+from gateway.telemetry.exposition import (
+    IDLE_BOUNDS_S,
+    LOAD_BOUNDS_S,
+    LoadSeries,
+    MemorySeries,
+    UpstreamSeries,
+    render,
+)
 from gateway.telemetry.series import Gauges, Histogram, QueueDepth
 
 
@@ -17,6 +24,14 @@ class Facts:
 
     def upstreams(self) -> list[UpstreamSeries]:
         return [UpstreamSeries("far", 2, {"open": 1}, 10, 3, 2, 1)]
+
+    def memory(self) -> list[MemorySeries]:
+        return [MemorySeries("cpu", 100, {"reserved": 10, "loaded": 30})]
+
+    def evictions(self) -> Mapping[str, Histogram]:
+        histogram = Histogram.of(IDLE_BOUNDS_S)
+        histogram.observe(45.0)
+        return {"cpu": histogram}
 
     def restarts(self) -> Mapping[tuple[str, int], int]:
         return {("m", 1): 4}
@@ -63,6 +78,10 @@ def test_every_promised_series_is_on_the_page() -> None:
     assert value("gateway_cold_start_phase_seconds_bucket", **m, phase="fork", le="0.02") == 1
     assert value("gateway_worker_restarts_total", **m) == 4
     assert value("gateway_process_restarts_total", kind="front") == 1
+    assert value("gateway_model_memory_capacity_bytes", device="cpu") == 100
+    assert value("gateway_model_memory_bytes", device="cpu", stage="loaded") == 30
+    assert value("gateway_eviction_unused_seconds_bucket", device="cpu", le="60.0") == 1
+    assert value("gateway_eviction_unused_seconds_bucket", device="cpu", le="10.0") == 0
     far = {"model": "far", "version": "2"}
     assert value("gateway_upstream_requests_total", **far) == 10
     assert value("gateway_upstream_retries_total", **far) == 3

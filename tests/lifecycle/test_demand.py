@@ -1,0 +1,66 @@
+"""What all fronts together tell of a version."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.control.messages import Demand, VersionDemand
+from gateway.core.device import Usage
+from gateway.core.model import ModelKey
+from gateway.lifecycle.demand import Demands, kept_s
+
+A, B = ModelKey("a", 1), ModelKey("b", 1)
+
+
+def test_fronts_add_up_and_the_last_report_counts() -> None:
+    demands = Demands()
+    demands.take(0, Demand((VersionDemand(A, 1.5, 2),)), 10.0)
+    demands.take(1, Demand((VersionDemand(A, 2.0, 1), VersionDemand(B, 0.5, 0))), 11.0)
+    assert demands.concurrency(A) == 3.5
+    assert demands.usage(A) == Usage(11.0, 3)
+    demands.take(0, Demand(()), 12.0)
+    assert demands.usage(A) == Usage(11.0, 1)
+    demands.lost(1)
+    assert (demands.usage(A), demands.concurrency(B)) == (Usage(11.0, 0), 0.0)
+
+
+def test_a_report_of_several_packets_is_one() -> None:
+    demands = Demands()
+    demands.take(0, Demand((VersionDemand(A, 1.0, 1),)), 10.0)
+    demands.take(0, Demand((VersionDemand(B, 1.0, 1),), is_first=False), 10.0)
+    assert demands.concurrency(A) == demands.concurrency(B) == 1.0
+
+
+def test_what_nobody_used_was_never_used() -> None:
+    demands = Demands()
+    assert demands.usage(A) == Usage()
+    demands.touch(A, 5.0)
+    assert demands.usage(A) == Usage(5.0)
+    demands.forget(A)
+    assert demands.usage(A) == Usage()
+    assert list(demands.ever_used()) == []
+
+
+def test_the_last_word_on_keeping_holds() -> None:
+    demands = Demands()
+    demands.take(0, Demand((VersionDemand(A, 1.0, 1, 60.0),)), 10.0)
+    demands.take(0, Demand((VersionDemand(A, 1.0, 1),)), 11.0)
+    assert demands.keep_alive_s(A) == 60.0
+    demands.take(0, Demand((VersionDemand(A, 1.0, 1, -1.0),)), 12.0)
+    assert demands.keep_alive_s(A) == -1.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "configured", "kept"),
+    [
+        (None, None, 300.0),
+        (None, 5.0, 5.0),
+        (0.0, None, 0.0),
+        (10.0, 5.0, 10.0),
+        (1.0, 5.0, 5.0),
+        (-1.0, 5.0, -1.0),
+        (1.0, -1.0, -1.0),
+    ],
+)
+def test_who_decides_how_long(asked: float | None, configured: float | None, kept: float) -> None:
+    assert kept_s(asked, configured, 300.0) == kept
