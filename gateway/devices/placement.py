@@ -14,15 +14,15 @@ asked for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from gateway.core.device import Device
-from gateway.core.placement import Kind
+from gateway.core.placement import Kind, Place
 from gateway.runtimes.gpus import fault_of
-from gateway.core.placement import Place
 
 Policy = Literal["spread", "pack"]
 
@@ -87,14 +87,119 @@ class NoRoom(msgspec.Struct, frozen=True):
 
 def place(want: Want, rooms: Sequence[Room], policy: Policy) -> Placement | NoRoom:
     """Where `want` goes; `rooms` are all the gateway sees, in its order, those that are lost included."""
-    raise NotImplementedError
+    permitted = candidates(want, rooms)
+    fitting = [room for room in permitted if room.free_bytes >= want.needs_bytes]
+    if not fitting:
+        return _no_room(want, rooms, permitted)
+    crowds = _crowds(want.apart_from, rooms)
+    rank = _PREFERENCES[policy]
+    best = min(fitting, key=lambda room: (crowds(room), rank(want.needs_bytes, room)))
+    return Placement(best.device)
 
 
 def candidates(want: Want, rooms: Sequence[Room]) -> list[Room]:
-    """Those rooms that `want` may be in, however full they are; the ones to make room in."""
-    raise NotImplementedError
+    """Those rooms that `want` may be in, however full they are: the ones to make room in."""
+    gpus = [room for room in rooms if room.device.kind != "cpu"]
+    on_cpu = [room for room in rooms if room.device.kind == "cpu" and _may_be_on(want, room.device)]
+    match want.kind:
+        case "cpu":
+            return on_cpu
+        case "gpu":
+            return [room for room in gpus[want.number :][:1] if _may_be_on(want, room.device)]
+        case "auto":
+            on_gpu = [room for room in gpus if _may_be_on(want, room.device)]
+            large = [room for room in on_gpu if room.most_bytes >= want.needs_bytes]
+            # Who asks for a part of a GPU must not find itself on the processors beside one.
+            needs_gpu = bool(gpus) and want.compute_share > 0
+            return large or (on_gpu if needs_gpu or not on_cpu else on_cpu)
 
 
 def is_of_class(device: Device, told: str) -> bool:
     """Whether a device is of a class: its kind, its id, or a word of its name such as A100 or 1g.5gb."""
     return told in {device.kind, device.id} or told.lower() in _WORDS.split(device.name.lower())
+
+
+def _may_be_on(want: Want, device: Device) -> bool:
+    return _obstacle(want, device) == ""
+
+
+def _obstacle(want: Want, device: Device) -> str:
+    """Why it may not be on this device, whatever is free there; "" if it may."""
+    if not device.is_healthy:
+        return "is lost"
+    if device.id in want.not_on:
+        return "is ruled out"
+    if want.classes and not any(is_of_class(device, told) for told in want.classes):
+        return f"is not of class {' or '.join(want.classes)}"
+    if device.kind != "cpu" and device.compute_share < want.compute_share:
+        return (
+            f"has {device.compute_share:.2f} of a GPU's processors, and {want.compute_share:.2f} are needed"
+        )
+    return ""
+
+
+def _crowds(apart_from: frozenset[str], rooms: Iterable[Room]) -> Callable[[Room], tuple[int, int]]:
+    """How many instances to stay away from are on a room's device, and how many on the card around it."""
+    on_device: Counter[str] = Counter()
+    on_card: Counter[str] = Counter()
+    for room in rooms:
+        there = sum(occupant in apart_from for occupant in room.occupants)
+        on_device[room.device.id] += there
+        on_card[_card(room.device)] += there
+    return lambda room: (on_device[room.device.id], on_card[_card(room.device)])
+
+
+def _card(device: Device) -> str:
+    return device.parent or device.id
+
+
+def _tightest(needs_bytes: int, room: Room) -> tuple[float, float]:
+    # Of equally tight ones that with the fewest processors: the others are for those who need them.
+    return room.free_bytes - needs_bytes, room.device.compute_share
+
+
+def _emptiest(needs_bytes: int, room: Room) -> tuple[float, float]:
+    # Of equally empty ones that with the fewest instances for its processors, which tells them apart
+    # where nobody knows how large instances are.
+    free_part = (room.free_bytes - needs_bytes) / max(1, room.most_bytes)
+    return -free_part, len(room.occupants) / max(room.device.compute_share, 1e-6)
+
+
+_PREFERENCES: Mapping[Policy, Callable[[int, Room], tuple[float, float]]] = {
+    "pack": _tightest,
+    "spread": _emptiest,
+}
+
+
+def _no_room(want: Want, rooms: Sequence[Room], permitted: Sequence[Room]) -> NoRoom:
+    needs = want.needs_bytes
+    if not permitted:
+        return NoRoom(needs, 0, False, _why_nowhere(want, rooms))
+    free = max(room.free_bytes for room in permitted)
+    most = max(room.most_bytes for room in permitted)
+    told = f"{needs} bytes are needed on {_named(permitted)}, and"
+    if needs > most:
+        return NoRoom(needs, free, False, f"{told} there are {most} at most")
+    return NoRoom(needs, free, True, f"{told} {free} are free")
+
+
+def _named(permitted: Sequence[Room]) -> str:
+    if len(permitted) > 1:
+        return f"one of {len(permitted)} devices"
+    device = permitted[0].device
+    return "the CPU" if device.kind == "cpu" else f"{device.kind.upper()} {device.id}"
+
+
+def _why_nowhere(want: Want, rooms: Sequence[Room]) -> str:
+    gpus = [room.device for room in rooms if room.device.kind != "cpu"]
+    match want.kind:
+        case "gpu":
+            asked = gpus[want.number :][:1]
+            if fault := fault_of(Place("gpu", want.number), len(gpus)):
+                return fault
+        case "cpu":
+            asked = [room.device for room in rooms if room.device.kind == "cpu"]
+        case "auto":
+            asked = [room.device for room in rooms]
+    obstacles = [f"{device.id} {_obstacle(want, device)}" for device in asked]
+    return "; ".join(obstacles) if obstacles else "there is no such device"
