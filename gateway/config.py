@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gateway.control.settings import ServerSettings
+from gateway.devices.settings import DeviceSettings
 from gateway.frontends.settings import FrontendSettings
 from gateway.repository.settings import RepositorySettings
 from gateway.scheduling.settings import SchedulingSettings
@@ -40,6 +41,7 @@ class GatewayConfig(BaseModel):
     tls: TlsSettings | None = None
     repository: RepositorySettings = RepositorySettings()
     workers: WorkerSettings = WorkerSettings()
+    devices: DeviceSettings = DeviceSettings()
     frontends: FrontendSettings = FrontendSettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     wire: WireSettings = WireSettings()

@@ -21,7 +21,7 @@ from gateway.devices.host import (
 )
 
 MIB = 1 << 20
-MEMINFO = "MemTotal:       24684096 kB\nMemFree:        24362044 kB\nMemAvailable:   24326076 kB\nBuffers: 0\n"
+MEMINFO = "MemTotal:     24684096 kB\nMemFree:        24362044 kB\nMemAvailable:   24326076 kB\nBuffers: 0\n"
 V1_UNLIMITED = "9223372036854771712\n"
 V2_MOUNT = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1_MOUNT = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
