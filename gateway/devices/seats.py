@@ -26,13 +26,6 @@ def seat_of(device: Device, *, has_gpus: bool, environment: str = "", is_shared:
     return Seat(device.id, environment, shared)
 
 
-def visible_devices(seat: Seat) -> str | None:
-    """What CUDA_VISIBLE_DEVICES must be in a worker of that seat; None leaves it as the gateway has it."""
-    if not seat.device:
-        return None
-    return "" if seat.device == CPU else seat.device
-
-
 def place_within(place: Place, seat: Seat) -> Place:
     """What the worker must be told of the place: the one device it sees has the number 0."""
     return Place(place.kind, 0) if seat.device else place

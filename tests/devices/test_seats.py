@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.device import CPU, Device, Seat
 from gateway.core.placement import Place
-from gateway.devices.seats import place_within, seat_of, visible_devices
+from gateway.devices.seats import place_within, seat_of
 from gateway.runtimes import gpus
 
 HOST = Device()
@@ -31,12 +31,12 @@ def test_a_seat_sees_its_device_and_no_other(
     device: Device, has_gpus: bool, is_shared: bool | None, seat: Seat, told: str | None
 ) -> None:
     assert seat_of(device, has_gpus=has_gpus, is_shared=is_shared) == seat
-    assert visible_devices(seat) == told
+    assert gpus.told_to(seat.device) == told
 
 
 @pytest.mark.parametrize(("device", "seen"), [(HOST, 0), (GPU, 1), (SLICE, 1)])
 def test_a_worker_finds_as_many_gpus_as_its_seat_has(device: Device, seen: int) -> None:
-    assert gpus.visible(8, visible_devices(seat_of(device, has_gpus=True))) == seen
+    assert gpus.visible(8, gpus.told_to(seat_of(device, has_gpus=True).device)) == seen
 
 
 def test_an_environment_is_part_of_the_seat() -> None:
