@@ -57,6 +57,15 @@ def test_without_a_driver_there_is_the_cpu_and_the_reason() -> None:
     assert look.devices[0].memory_bytes > 0
 
 
+def test_a_library_that_is_there_is_found_opened_and_closed() -> None:
+    inventory = Inventory.find("1,0", library="tests.fakes.nvml.pynvml")
+    look = inventory.look()
+    inventory.close()
+    assert ids(look) == [CPU, "GPU-1", "GPU-0"]
+    assert look.free_bytes["GPU-1"] == 78 * GIB
+    assert look.reason == ""
+
+
 @pytest.mark.parametrize(("limit", "total", "free"), [(0, 64, 40), (50, 50, 40), (8, 8, 8), (100, 64, 40)])
 def test_the_host_memory_can_be_bounded(limit: int, total: int, free: int) -> None:
     look = Inventory(None, host_limit_bytes=limit * GIB, read=lambda: HOST).look()
