@@ -23,15 +23,15 @@ from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
 from gateway.control.messages import Demand
 from gateway.core.clock import monotonic_s
-from gateway.devices import host
-from gateway.devices.inventory import Inventory, Sight
-from gateway.devices.visibility import VARIABLE
+from gateway.devices.inventory import Inventory, Look
+from gateway.devices.seats import seat_of
+from gateway.devices.watch import Watch
+from gateway.lifecycle import placing
 from gateway.lifecycle.accounts import Accounts
 from gateway.lifecycle.autoscaler import Autoscaler
 from gateway.lifecycle.books import STAGES
 from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
-from gateway.lifecycle.device_watch import DeviceWatch
 from gateway.lifecycle.facts import Tell
 from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
@@ -44,9 +44,9 @@ from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
-from gateway.lifecycle.placing import Placer, seat_of
+from gateway.lifecycle.placing import Placer
 from gateway.lifecycle.predictions import Predictions
-from gateway.runtimes import gpus
+from gateway.runtimes.gpus import told_here
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import MemorySeries, render
 from gateway.telemetry.logs import Logs
@@ -141,18 +141,12 @@ class Controller:
         )
         tell = Journal(self.ledger.record).record
         loop = asyncio.get_running_loop()
-        self.placer = Placer(
-            config.devices, settings.load_slots, self._demands.usage, loop, monotonic_s, tell
-        )
-        inventory = Inventory(os.environ.get(VARIABLE), host.read, gpus.count)
+        self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
-        self._devices = DeviceWatch(inventory, config.devices.poll_s, self._see)
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         runtimes = {**RUNTIMES, **settings.runtimes}
-        self._following = Following(
-            config.repository, runtimes, self.lifecycle, lambda: self._devices.gpus, count
-        )
+        self._following = Following(config.repository, runtimes, self.lifecycle, lambda: self._gpus, count)
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,
@@ -168,11 +162,27 @@ class Controller:
             self._observing,
         )
         self._machine = Machine(telemetry.devices_s)
+        self._inventory: Inventory | None = None
+        self._watch: Watch | None = None
+        self._gpus = 0
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+
+    def _placing(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> placing.Means:
+        config = self._config
+        return placing.Means(
+            config.memory,
+            config.devices.reserve,
+            config.devices.placement,
+            config.workers.load_slots,
+            self._demands.usage,
+            loop,
+            monotonic_s,
+            tell,
+        )
 
     def _means(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> Means:
         predictions = Predictions()
@@ -224,9 +234,8 @@ class Controller:
         )
 
     async def _run(self, announce: Announce) -> None:
-        await self._devices.look()
+        await self._find_devices()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._devices.run(), name="devices")
             group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(self._following.follow(), name="repository")
             group.create_task(self._desk.run(), name="desk")
@@ -276,6 +285,8 @@ class Controller:
         self._loads.close()
         self._observing.close()
         self._machine.close()
+        if self._watch is not None:
+            self._watch.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
 
@@ -302,13 +313,30 @@ class Controller:
     def _states(self) -> Mapping[tuple[str, int], str]:
         return self.lifecycle.states()
 
-    def _see(self, sight: Sight) -> None:
+    async def _find_devices(self) -> None:
+        """Before anything is placed; in a thread, for a driver may take its time."""
+        devices = self._config.devices
+        self._inventory = await asyncio.to_thread(Inventory.find, told_here(), devices.host_memory_bytes)
+        try:
+            self._see(await asyncio.to_thread(self._inventory.look))
+        except (OSError, ValueError) as error:
+            log.error("the machine does not tell of its memory, which is not counted: %s", error)
+        loop = asyncio.get_running_loop()
+        self._watch = Watch(self._inventory, devices.poll_s, loop, self._see)
+        self._watch.start()
+
+    def _see(self, look: Look) -> None:
         """Takes over a look at the devices: who places instances, and who keeps workers for them."""
-        self.placer.see(sight)
+        self._gpus = len(look.gpus)
+        self.placer.see(look)
         settings = self._config.workers
         numbers = {"cpu": settings.warm_workers}
-        there = [one for one in sight.devices if one.is_healthy]
-        kept = {seat_of(one): numbers.get(one.kind, settings.warm_gpu_workers) for one in there}
+        there = [one for one in look.devices if one.is_healthy]
+        has_gpus = bool(look.gpus)
+        kept = {
+            seat_of(one, has_gpus=has_gpus, is_shared=False): numbers.get(one.kind, settings.warm_gpu_workers)
+            for one in there
+        }
         self._warm.keep({seat: number for seat, number in kept.items() if number})
 
     def _memory(self) -> Iterable[MemorySeries]:

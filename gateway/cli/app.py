@@ -7,6 +7,7 @@ import typer
 from gateway import __version__
 from gateway.cli.bench.command import bench_command
 from gateway.cli.check import check
+from gateway.cli.devices import devices
 from gateway.cli.models import models
 from gateway.cli.plugins import plugins
 from gateway.cli.serve import serve
@@ -37,6 +38,7 @@ def _root(
 app.command()(serve)
 app.command()(check)
 app.command()(models)
+app.command()(devices)
 app.command()(plugins)
 app.command("bench")(bench_command)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.core.device import CPU, Seat
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.environment import FOLDER_OPTION, PARAMETER
 from gateway.core.model import ModelKey, ModelSpec
@@ -85,11 +84,6 @@ def first_count(offer: Offer) -> int:
     """Instances that a first request loads: those its groups name, or fewer where it may scale."""
     scale = offer.scale
     return max(1, scale.min_instances if scale.max_instances else offer.spec.instances)
-
-
-def seated(place: Place, seat: Seat) -> Place:
-    """`place` as the worker of `seat` must be told it: one that is made for a GPU sees that one only."""
-    return Place(place.kind) if seat.device not in {"", CPU} else place
 
 
 def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:

@@ -8,25 +8,45 @@ leave is kept for the one they were put out for: those behind it do not take fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
+from typing import NamedTuple
 
 import msgspec
 
 from gateway.core.clock import Clock
-from gateway.core.device import CPU, Device, Seat, Usage
+from gateway.core.device import CPU, Device, Usage
 from gateway.core.model import ModelKey
-from gateway.devices.inventory import Sight
-from gateway.devices.placement import NoRoom, Placement, Room, place, want_of
-from gateway.devices.settings import DeviceSettings
+from gateway.devices.inventory import Look
+from gateway.devices.placement import NoRoom, Placement, Policy, Room, Want, candidates, place
+from gateway.devices.reserve import Reserve
+from gateway.devices.seats import seat_of
 from gateway.lifecycle.books import Entry, Stage, by_stage, free_bytes
 from gateway.lifecycle.eviction import Resident, choose
 from gateway.lifecycle.facts import InstanceEvicted, Tell
 from gateway.lifecycle.means import Ask, Grant, Timer, Timers
+from gateway.lifecycle.settings import MemorySettings
 from gateway.lifecycle.turns import Waiter, in_order
 
 # What did not fit although the books said so is taken to need so much more.
 _DISTRUST = 2
+
+
+# What a machine that tells nothing of its memory is taken to have: nothing is counted then.
+_UNKNOWN_BYTES = 1 << 62
+
+
+class Means(NamedTuple):
+    """What a placer works with. `usage` tells how a version is used; `slots` are a device's."""
+
+    settings: MemorySettings
+    reserve: Reserve
+    policy: Policy
+    slots: int
+    usage: Callable[[ModelKey], Usage]
+    timers: Timers
+    clock: Clock
+    tell: Tell
 
 
 class PlacingStatistics(msgspec.Struct, frozen=True):
@@ -55,24 +75,11 @@ class _Waiting:
 
 
 class Placer:
-    """Implements means.Places; `usage` tells how a version is used, `see` must be called now and then."""
+    """Implements means.Places; `see` must be called before anything is placed, and now and then."""
 
-    def __init__(
-        self,
-        settings: DeviceSettings,
-        slots: int,
-        usage: Callable[[ModelKey], Usage],
-        timers: Timers,
-        clock: Clock,
-        tell: Tell,
-    ) -> None:
-        self._settings = settings
-        self._slots = slots
-        self._usage = usage
-        self._timers = timers
-        self._clock = clock
-        self._tell = tell
-        self._sight = Sight((Device(),), {})
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._look = Look((Device(),), {})
         self._tickets = count(1)
         # Invariant: a ticket waits or has an entry, never both; only those that load have a slot.
         self._waiting: dict[int, _Waiting] = {}
@@ -99,14 +106,14 @@ class Placer:
 
     def statistics(self) -> PlacingStatistics:
         """How the books stand."""
-        capacities = {one.id: self._capacity(one) for one in self._sight.devices}
+        capacities = {one.id: self._capacity(one) for one in self._look.devices}
         taken = by_stage(self._entries.values())
-        return PlacingStatistics(self._sight.devices, capacities, taken, self.waiting, self.running)
+        return PlacingStatistics(self._look.devices, capacities, taken, self.waiting, self.running)
 
-    def see(self, sight: Sight) -> None:
+    def see(self, look: Look) -> None:
         """Takes a new look over; instances on devices that are lost have to leave them."""
-        self._sight = sight
-        lost = {one.id for one in sight.devices if not one.is_healthy}
+        self._look = look
+        lost = {one.id for one in look.devices if not one.is_healthy}
         for ticket, entry in tuple(self._entries.items()):
             if entry.device in lost and entry.stage == "loaded" and ticket in self._evict:
                 self._evict[ticket]()
@@ -117,9 +124,9 @@ class Placer:
         assert not self._waiting.keys() & self._entries.keys()
         assert self._evict.keys() == self._waiting.keys() | self._entries.keys()
         assert self._loading.keys() <= self._entries.keys()
-        for device in self._sight.devices:
+        for device in self._look.devices:
             loading = sum(1 for one in self._loading.values() if one == device.id)
-            assert loading <= self._slots, f"{loading} loads on {device.id}"
+            assert loading <= self._means.slots, f"{loading} loads on {device.id}"
 
     def new_ticket(self) -> int:
         """See means.Places."""
@@ -187,7 +194,7 @@ class Placer:
 
     def _hand_out_one(self) -> bool:
         """Looks through those that wait, the next first; true when one of them waits no more."""
-        if not any(self._has_slot(device) for device in self._sight.devices):
+        if not any(self._has_slot(device) for device in self._look.devices):
             return False
         waiters = [one.waiter for one in self._waiting.values()]
         rooms = self._rooms() if waiters else []
@@ -196,19 +203,18 @@ class Placer:
             waiting = self._waiting.get(waiter.ticket)
             if waiting is None:
                 return True
-            want = want_of(waiter.model, waiting.ask.place, waiting.ask.needs_bytes)
-            found = place(want, rooms, self._settings.placement, kept_back)
+            want = _want(waiting.ask, kept_back)
+            found = place(want, rooms, self._means.policy)
             if isinstance(found, Placement):
                 if self._has_slot(found.device):
                     self._grant(waiting, found.device)
                     return True
                 continue
-            if not found.devices and kept_back:
-                continue
-            if device := self._room_being_made(found, rooms):
+            want = _want(waiting.ask, ())
+            if device := self._room_being_made(want, rooms):
                 kept_back.add(device)
                 rooms = self._rooms()
-            elif self._refuse_or_wait(waiting, found):
+            elif self._refuse_or_wait(waiting, place(want, rooms, self._means.policy)):
                 return True
         return False
 
@@ -219,61 +225,63 @@ class Placer:
         self._last_turns[ask.key.name] = next(self._turns)
         self._urgent_in_a_row = self._urgent_in_a_row + 1 if ask.is_urgent else 0
         self._entries[ticket] = Entry(
-            ask.key, device.id, ask.needs_bytes, "reserved", self._clock(), ask.pinned
+            ask.key, device.id, ask.needs_bytes, "reserved", self._means.clock(), ask.pinned
         )
         self._loading[ticket] = device.id
-        waiting.start(Grant(device, seat_of(device), ask.needs_bytes))
+        has_gpus = bool(self._look.gpus)
+        seat = seat_of(device, has_gpus=has_gpus, is_shared=False)
+        waiting.start(Grant(device, seat, ask.needs_bytes))
 
-    def _room_being_made(self, lacking: NoRoom, rooms: list[Room]) -> str:
+    def _room_being_made(self, want: Want, rooms: list[Room]) -> str:
         """The device on which there will be room soon, of which this sees to it; "" where there will not."""
-        by_device = {room.device.id: room for room in rooms}
-        for device in lacking.devices:
-            room = by_device[device.id]
-            if lacking.needs_bytes > room.capacity_bytes:
+        for room in sorted(candidates(want, rooms), key=lambda one: -one.free_bytes):
+            if want.needs_bytes > room.most_bytes:
                 continue
             leaving = sum(
                 one.size_bytes
                 for one in self._entries.values()
-                if one.device == device.id and one.stage == "leaving"
+                if one.device == room.device.id and one.stage == "leaving"
             )
-            missing = lacking.needs_bytes - room.free_bytes - leaving
-            if missing <= 0 or self._make_room(device.id, missing):
-                return device.id
+            missing = want.needs_bytes - room.free_bytes - leaving
+            if missing <= 0 or self._make_room(room.device.id, missing):
+                return room.device.id
         return ""
 
     def _make_room(self, device: str, missing_bytes: int) -> bool:
         """Puts out instances that come to so much; false where that cannot be."""
-        now = self._clock()
+        now = self._means.clock()
         residents = [
             self._resident(ticket, entry)
             for ticket, entry in self._entries.items()
             if entry.device == device and entry.stage == "loaded"
         ]
-        chosen = choose(residents, missing_bytes, now, self._settings.minimum_residency_s)
+        chosen = choose(residents, missing_bytes, now, self._means.settings.minimum_residency_s)
         if chosen is None:
             return False
         for one in chosen:
-            self._tell(InstanceEvicted(one.key, device, now - max(one.last_used_at, one.loaded_at)))
+            self._means.tell(InstanceEvicted(one.key, device, now - max(one.last_used_at, one.loaded_at)))
             self._evict[one.ticket]()
         return True
 
     def _resident(self, ticket: int, entry: Entry) -> Resident:
-        used = self._usage(entry.key)
+        used = self._means.usage(entry.key)
         return Resident(
             *(ticket, entry.key, entry.size_bytes, used.last_used_at, entry.since),
             used.in_flight,
             entry.pinned,
         )
 
-    def _refuse_or_wait(self, waiting: _Waiting, lacking: NoRoom) -> bool:
+    def _refuse_or_wait(self, waiting: _Waiting, found: Placement | NoRoom) -> bool:
         """Refuses what can never be; lets the rest wait for a while."""
-        if not lacking.may_ever_fit:
-            self._refuse(waiting, str(lacking))
+        if isinstance(found, Placement):
+            return False
+        if not found.may_ever_fit:
+            self._refuse(waiting, found.text)
             return True
         if waiting.timer is None:
-            wait_s = self._settings.wait_for_room_s
-            text = f"{lacking} after {wait_s:g} s"
-            waiting.timer = self._timers.call_later(wait_s, lambda: self._refuse(waiting, text))
+            wait_s = self._means.settings.wait_for_room_s
+            text = f"{found.text}, and there was no more room within {wait_s:g} s"
+            waiting.timer = self._means.timers.call_later(wait_s, lambda: self._refuse(waiting, text))
         return False
 
     def _refuse(self, waiting: _Waiting, text: str) -> None:
@@ -288,7 +296,7 @@ class Placer:
 
     def _move(self, ticket: int, stage: Stage, size_bytes: int) -> None:
         self._entries[ticket] = msgspec.structs.replace(
-            self._entries[ticket], stage=stage, size_bytes=size_bytes, since=self._clock()
+            self._entries[ticket], stage=stage, size_bytes=size_bytes, since=self._means.clock()
         )
 
     def _rooms(self) -> list[Room]:
@@ -296,27 +304,31 @@ class Placer:
         return [
             Room(
                 device,
-                capacity := self._capacity(device),
-                free_bytes(entries, device.id, capacity, self._sight.free_bytes.get(device.id)),
+                free_bytes(entries, device.id, capacity, self._look.free_bytes.get(device.id)),
                 tuple(one.key.name for one in entries if one.device == device.id),
+                capacity,
             )
-            for device in self._sight.devices
+            for device in self._look.devices
+            for capacity in (self._capacity(device),)
         ]
 
     def _capacity(self, device: Device) -> int:
-        """What models may have of it in all; 0 where nobody counts."""
-        settings = self._settings
-        if device.kind != "cpu":
-            return int(device.memory_bytes * settings.gpu_memory_fraction)
-        return settings.host_memory_bytes or int(device.memory_bytes * settings.host_memory_fraction)
+        """What models may have of it in all."""
+        return self._means.reserve.usable_bytes(device) if device.memory_bytes else _UNKNOWN_BYTES
 
     def _has_slot(self, device: Device) -> bool:
-        return sum(1 for one in self._loading.values() if one == device.id) < self._slots
+        return sum(1 for one in self._loading.values() if one == device.id) < self._means.slots
 
 
-def seat_of(device: Device) -> Seat:
-    """The worker for an instance there: it sees that device and no other GPU."""
-    return Seat(device.id)
+def _want(ask: Ask, kept_back: Iterable[str]) -> Want:
+    """What `ask` comes to, apart from others of its model: a version and its canary share no fate."""
+    return Want(
+        ask.needs_bytes,
+        ask.place.kind,
+        ask.place.device,
+        not_on=frozenset(kept_back),
+        apart_from=frozenset({ask.key.name}),
+    )
 
 
 def _cancel(waiting: _Waiting) -> None:

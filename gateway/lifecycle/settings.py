@@ -1,8 +1,24 @@
-"""How many instances models have, and how long those that nobody uses stay."""
+"""Which memory models have, how many instances, and how long those that nobody uses stay."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class MemorySettings(BaseModel):
+    """[memory] Make room for models that are asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minimum_residency_s: float = Field(
+        10.0,
+        ge=0,
+        le=86_400,
+        description="Time a loaded model is not put out for another.",
+    )
+    wait_for_room_s: float = Field(
+        30.0, ge=0, le=3600, description="Time a load waits for memory that others have before it fails."
+    )
 
 
 class ScalingSettings(BaseModel):

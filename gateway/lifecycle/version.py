@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from gateway.control.messages import VersionView
 from gateway.control.questions import IndexEntry
+from gateway.devices.seats import place_within
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.failures import Failures
 from gateway.lifecycle.files import Files
@@ -29,7 +30,6 @@ from gateway.lifecycle.offers import (
     merged,
     order,
     place_at,
-    seated,
 )
 from gateway.lifecycle.roster import Roster
 from gateway.lifecycle.states import GOING, LOADED, Event, State, after
@@ -225,7 +225,7 @@ class Version:
         """See instance.Owner."""
         instance.fingerprint = self._offer.fingerprint
         place = place_at(self._offer, instance.index)
-        return order(self._offer, seated(place, grant.seat), self._files.path)
+        return order(self._offer, place_within(place, grant.seat), self._files.path)
 
     def on_placed(self, instance: Instance) -> None:
         """See instance.Owner."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 
+from gateway.core.device import CPU
 from gateway.core.placement import ACCELERATORS_OPTION, Kind, Place, place_of
 
 # Errors of CUDA after which a process can do nothing more with the device: ECC, and what kernels did.
@@ -69,6 +70,19 @@ def seen(gpus: int) -> str:
     return f"only {gpus} are visible" if gpus else "no GPU is visible"
 
 
+def told_here() -> str | None:
+    """The variable's value in this process; None where it is not set."""
+    return os.environ.get(VARIABLE)
+
+
+def told_to(device: str) -> str | None:
+    """The variable's value for a worker whose seat has `device`; None leaves it as the gateway has it.
+
+    One on the CPU sees no GPU: an engine that takes one where it finds it must not.
+    """
+    return None if not device else "" if device == CPU else device
+
+
 def visible_here() -> int:
     """How many this process may use."""
-    return visible(count(), os.environ.get(VARIABLE))
+    return visible(count(), told_here())

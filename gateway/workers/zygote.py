@@ -29,8 +29,7 @@ from typing import NoReturn
 import msgspec
 
 from gateway.core.clock import monotonic_s
-from gateway.core.device import CPU
-from gateway.runtimes.gpus import VARIABLE
+from gateway.runtimes.gpus import VARIABLE, told_to
 from gateway.workers.forking import Exited, Fork, Forked, ForkFailed, FromZygote, Preload, Prepared, ToZygote
 from gateway.workers.parentage import die_with_parent, name_process, outlive_parent
 
@@ -147,8 +146,8 @@ class Zygote:
 
 def take_seat(device: str) -> None:
     """Shows CUDA one device, or none to a worker for the CPU; "" leaves it what the gateway sees."""
-    if device:
-        os.environ[VARIABLE] = "" if device == CPU else device
+    if (told := told_to(device)) is not None:
+        os.environ[VARIABLE] = told
 
 
 def receive(control: socket.socket) -> tuple[ToZygote, int | None] | None:

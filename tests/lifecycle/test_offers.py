@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
 
-from gateway.core.device import Seat
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.placement import InstanceGroup, Place, place_of
@@ -23,7 +21,6 @@ from gateway.lifecycle.offers import (
     merged,
     order,
     place_at,
-    seated,
 )
 from gateway.repository.catalogue import (
     Beside,
@@ -89,13 +86,6 @@ def test_a_model_that_names_an_environment_is_told_where_they_are() -> None:
             Catalogue({"m": entry("python", options=told)}), RUNTIMES, 16, Path("/srv/environments")
         )
         assert found.offers[ModelKey("m", 3)].options.get("gateway.environments") == expected
-
-
-@pytest.mark.parametrize(
-    ("seat", "device"), [(Seat(), 1), (Seat("cpu"), 1), (Seat("GPU-1a"), 0), (Seat("MIG-2b"), 0)]
-)
-def test_a_worker_made_for_one_gpu_sees_it_as_the_first(seat: Seat, device: int) -> None:
-    assert seated(Place("gpu", 1), seat) == Place("gpu", device)
 
 
 def test_instances_have_places() -> None:

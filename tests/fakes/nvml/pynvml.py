@@ -6,10 +6,18 @@ from types import SimpleNamespace
 
 
 class NVMLError(Exception):
-    """What this GPU does not tell."""
+    """What this GPU does not tell, and NVML's number for the reason: unknown, unless said."""
+
+    def __init__(self, text, value=999):
+        super().__init__(text)
+        self.value = value
 
 
 def nvmlInit():
+    pass
+
+
+def nvmlShutdown():
     pass
 
 
@@ -19,7 +27,7 @@ def nvmlDeviceGetCount():
 
 def nvmlDeviceGetHandleByIndex(index):
     if index == 2:
-        raise NVMLError("GPU is lost")
+        raise NVMLError("GPU is lost", 15)
     return index
 
 
@@ -27,14 +35,22 @@ def nvmlDeviceGetUUID(handle):
     return f"GPU-{handle}"
 
 
+def nvmlDeviceGetName(handle):
+    return "NVIDIA H100 80GB HBM3"
+
+
 def nvmlDeviceGetMemoryInfo(handle):
-    return SimpleNamespace(total=80 << 30, used=(handle + 1) << 30)
+    return SimpleNamespace(total=80 << 30, used=(handle + 1) << 30, free=(79 - handle) << 30)
+
+
+def nvmlDeviceGetMigMode(handle):
+    raise NVMLError("Not Supported", 3)
 
 
 def _told_by_the_first(value):
     def tell(handle):
         if handle:
-            raise NVMLError("Not Supported")
+            raise NVMLError("Not Supported", 3)
         return value
 
     return tell
