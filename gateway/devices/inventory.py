@@ -40,6 +40,11 @@ class Look(msgspec.Struct, frozen=True):
         """GPUs and slices, lost ones too: as many as instance groups count."""
         return tuple(device for device in self.devices if device.kind != "cpu")
 
+    @property
+    def lost(self) -> frozenset[str]:
+        """Ids of devices on which nothing runs any more, and nothing may be placed."""
+        return frozenset(device.id for device in self.devices if not device.is_healthy)
+
 
 class Inventory:
     """Owns what has been seen. Invariant: what is in `_known` never leaves it, nor changes its place."""

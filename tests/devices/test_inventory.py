@@ -26,7 +26,8 @@ def ids(look: Look) -> list[str]:
 
 
 def lost(look: Look) -> list[str]:
-    return [device.id for device in look.devices if not device.is_healthy]
+    assert look.lost == {device.id for device in look.devices if not device.is_healthy}
+    return sorted(look.lost)
 
 
 def rooms(look: Look) -> list[Room]:

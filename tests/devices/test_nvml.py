@@ -20,6 +20,7 @@ from tests.fakes.nvml_cards import (
     RESET_REQUIRED,
     TIMEOUT,
     FakeCard,
+    FakeDevice,
     FakeNvml,
     NVMLError,
     whole,
@@ -138,6 +139,22 @@ def test_no_answer_is_told_from_an_answer_that_there_is_none() -> None:
         assert card.whole.device.is_healthy
     library.failing = {"nvmlDeviceGetCount": TIMEOUT}
     assert Nvml(library).cards() == []
+
+
+class OldNvml(FakeNvml):
+    """As releases of pynvml were that answer in bytes; the second slice has no name."""
+
+    def nvmlDeviceGetUUID(self, handle: FakeDevice) -> bytes:  # type: ignore[override]
+        if handle.uuid == "MIG-a-1":
+            raise NVMLError(TIMEOUT)
+        return handle.uuid.encode()
+
+
+def test_names_may_be_bytes_and_a_slice_without_one_is_not_told() -> None:
+    (card,) = Nvml(OldNvml(FakeCard("A100", "a", "1g.5gb", "1g.5gb", "2g.10gb"))).cards()
+    assert card.whole is not None
+    assert card.whole.device.id == "GPU-a"
+    assert [one.device.id for one in card.slices] == ["MIG-a-0", "MIG-a-2"]
 
 
 # ---- opening ---------------------------------------------------------------------------------------------
