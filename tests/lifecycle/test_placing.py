@@ -187,6 +187,7 @@ def test_too_little_at_the_load_makes_room_and_asks_for_more() -> None:
     assert again.device == "", "it is thought to need twice as much now"
     wrong.goes()
     assert again.device == CPU
+    idle.goes()
     assert bench.placer.statistics().taken[CPU, "reserved"] == 600
     assert not bench.placer.failed_for_memory(again.ticket)
 
