@@ -42,6 +42,7 @@ from gateway.workers.messages import (
     Stop,
     ToWorker,
 )
+from gateway.workers.parentage import name_process
 from gateway.workers.pulse import Pulse
 from gateway.workers.serving import DataChannel
 from gateway.workers.transport import FrontGone, receive_with_descriptors
@@ -211,6 +212,7 @@ class Worker:
 
     def _prepare(self, order: Prepare) -> None:
         """Does what comes before any load. A worker that cannot use its GPU ends: nothing would load here."""
+        name_process("gateway-spare")
         try:
             for reference in order.runtimes:
                 prepare(find_runtime(reference))
@@ -225,6 +227,7 @@ class Worker:
         try:
             if self._executor is not None:
                 raise LoadError("this worker has a model already")
+            name_process("gateway-worker")
             before = resident_bytes()
             model, phases_s, note = load_model(load, self._clock, lambda: self._tell(Progress("warming")))
         except LoadError as error:

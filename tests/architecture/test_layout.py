@@ -15,7 +15,6 @@ TESTS = ROOT / "tests"
 WITHOUT_OWN_TEST = {
     "__main__.py": "two lines, run by tests/cli",
     "front.py": "composition root, run by tests/processes and tests/interop",
-    "lifecycle/means.py": "Protocols; tests/lifecycle/test_version.py runs on fakes of them",
     "workers/forkserver.py": "run by tests/workers/test_supervisor.py with real processes",
     "scheduling/contract.py": "Protocols",
     "core/clock.py": "names of the standard library's clocks",

@@ -1,0 +1,63 @@
+"""What a front tells of its models' use."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from gateway.control.messages import Demand, VersionDemand, VersionView
+from gateway.core.model import ModelKey
+from gateway.pipeline.catalogue import VersionSlot
+from gateway.pipeline.cold import ColdWaiters
+from gateway.pipeline.demand import DemandReport, queue_depths
+from gateway.scheduling.queue import QueueStatistics
+from gateway.telemetry.series import QueueDepth
+
+
+def slot(name: str, waiting: int = 0, in_flight: int = 0) -> VersionSlot:
+    made = VersionSlot(ModelKey(name, 1), VersionView(1, "ready"), ColdWaiters(10, 1.0))
+    statistics = QueueStatistics(waiting, in_flight, 1)
+    made.queue = cast(Any, SimpleNamespace(statistics=lambda: statistics))
+    return made
+
+
+def pipeline(**demand: int) -> Any:
+    return SimpleNamespace(demand={}, keep_alive={})
+
+
+def test_averages_over_the_sweeps_and_what_is_under_way_now() -> None:
+    made, told = pipeline(), list[Demand]()
+    report = DemandReport(made, told.append)
+    one, other = slot("a", 2, 1), slot("b")
+    for _ in range(50):
+        report.swept()
+    made.demand = {one: 75, other: 0}
+    made.keep_alive = {other: 5.0}
+    report.send()
+    (demand,) = told
+    assert demand == Demand((
+        VersionDemand(ModelKey("a", 1), 1.5, 3),
+        VersionDemand(ModelKey("b", 1), 0.0, 0, 5.0),
+    ))
+    assert (made.demand, made.keep_alive) == ({}, {})
+
+
+def test_an_end_is_told_once_and_then_nothing() -> None:
+    made, told = pipeline(), list[Demand]()
+    report = DemandReport(made, told.append)
+    report.send()
+    made.demand = {slot("a"): 1}
+    for _ in range(4):
+        report.send()
+    assert [len(one.versions) for one in told] == [1, 0]
+
+
+def test_many_are_told_in_packets() -> None:
+    made, told = pipeline(), list[Demand]()
+    made.demand = {slot(f"m{number}"): 1 for number in range(900)}
+    DemandReport(made, told.append).send()
+    assert [(len(one.versions), one.is_first) for one in told] == [(400, True), (400, False), (100, False)]
+
+
+def test_depths_of_what_has_anything() -> None:
+    assert queue_depths([slot("a", 2, 1), slot("b")]) == (QueueDepth("a", 1, 2, 1),)
