@@ -173,7 +173,7 @@ class VersionDemand(msgspec.Struct, frozen=True):
     """How one version was used since the last report.
 
     `concurrency` are the requests that waited or ran at a time, on average; `in_flight` now;
-    `keep_alive_s` the longest that a request asked for, None where none did.
+    `keep_alive_s` is what the last request that said so asked for, None where none did.
     """
 
     key: ModelKey

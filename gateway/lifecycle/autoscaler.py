@@ -87,7 +87,7 @@ class Autoscaler:
         if version.wanted == 0:
             self._seen.pop(version.key, None)
             if version.offered.scale.min_instances:
-                version.scale_to(version.offered.scale.min_instances)
+                version.scale_to(first_count(version.offered))
             return
         seen = self._seen.setdefault(version.key, _Seen(now))
         if not version.is_settled or not version.ready:
@@ -133,5 +133,5 @@ def bounds_of(offer: Offer, asked_s: float | None, default_s: float) -> Bounds:
     kept = kept_s(asked_s, policy.keep_alive_s, default_s)
     if kept >= 0 and offer.spec.sequence is not None:
         kept = max(kept, offer.spec.sequence.max_idle_s)
-    low = max(1, policy.min_instances) if policy.max_instances else first_count(offer)
-    return Bounds(low, policy.max_instances or low, kept, not policy.min_instances)
+    low = first_count(offer)
+    return Bounds(low, max(low, policy.max_instances), kept, not policy.min_instances)

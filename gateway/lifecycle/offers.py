@@ -83,7 +83,7 @@ def place_at(offer: Offer, index: int) -> Place:
 def first_count(offer: Offer) -> int:
     """Instances that a first request loads: those its groups name, or fewer where it may scale."""
     scale = offer.scale
-    return max(1, scale.min_instances if scale.max_instances else offer.spec.instances)
+    return max(1, scale.min_instances, 0 if scale.max_instances else offer.spec.instances)
 
 
 def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:

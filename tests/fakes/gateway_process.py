@@ -31,7 +31,8 @@ class Gateway:
         self.process = process
         self.out = out
         self.log = log
-        self.before_kill: set[int] = set()  # the pids at the last `kill`
+        # At the last `kill`: a worker that was waiting then, by another name, may be the replacement.
+        self.before_kill: set[tuple[int, str]] = set()
         self.http = _after("REST and gRPC", lines)
         self.grpc = _after("  gRPC  ", lines)
         self.metrics = _after("metrics", lines)
@@ -90,7 +91,7 @@ class Gateway:
 
     def kill(self, process: psutil.Process) -> float:
         """SIGKILLs one process and returns the time of it."""
-        self.before_kill = {one.pid for one in self.processes()}
+        self.before_kill = {(one.pid, one.name()) for one in self.processes()}
         os.kill(process.pid, signal.SIGKILL)
         return time.perf_counter()
 
@@ -99,7 +100,7 @@ class Gateway:
         found: list[psutil.Process] = []
 
         def has_come() -> bool:
-            found[:] = [one for one in self.processes(kind) if one.pid not in self.before_kill]
+            found[:] = [one for one in self.processes(kind) if (one.pid, one.name()) not in self.before_kill]
             return bool(found)
 
         until_blocking(has_come, timeout_s)

@@ -127,7 +127,7 @@ def least(served: Gateway) -> Counter[str]:
 def test_deaths_with_large_tensors_under_way_leave_nothing_open(models: Path, kind: str) -> None:
     with gateway(models, environment=LAB) as served:
         assert request(served) == 200
-        until_blocking(lambda: is_quiet(served))
+        until_blocking(lambda: is_quiet(served) and served.processes("gateway-spare"))
         before, pools = least(served), []
         for _ in range(ROUNDS):
             with load(served) as outcomes:
