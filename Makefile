@@ -69,6 +69,7 @@ WITHIN_A_SECOND := tests/processes/test_start.py tests/processes/test_faults.py 
 
 bench: compiled
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.serverless
 	$(BIN)/python -m pytest -m bench
 	GATEWAY_TESTS_PATIENCE=1 $(BIN)/python $(PYTEST) $(WITHIN_A_SECOND)
 
