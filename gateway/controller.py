@@ -33,6 +33,7 @@ from gateway.lifecycle.books import STAGES
 from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.facts import Tell
+from gateway.lifecycle.fetching import Fetcher
 from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.front_contract import FRONT, FrontSettings
@@ -46,6 +47,8 @@ from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.lifecycle.placing import Placer
 from gateway.lifecycle.predictions import Predictions
+from gateway.repository.sources import Sources
+from gateway.repository.stores.cache import Cache
 from gateway.runtimes.gpus import told_here
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import MemorySeries, render
@@ -143,10 +146,17 @@ class Controller:
         loop = asyncio.get_running_loop()
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
+        repository = config.repository
+        self._sources = Sources(repository.paths, repository.stores, repository.cache, monotonic_s)
+        self._fetcher: Fetcher | None = None
+        if repository.cache is not None:
+            self._fetcher = Fetcher(self._sources, Cache(repository.cache, repository.cache_max_bytes))
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         runtimes = {**RUNTIMES, **settings.runtimes}
-        self._following = Following(config.repository, runtimes, self.lifecycle, lambda: self._gpus, count)
+        self._following = Following(
+            *(repository, runtimes, self.lifecycle), lambda: self._gpus, count, self._sources
+        )
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,
@@ -185,14 +195,13 @@ class Controller:
         )
 
     def _means(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> Means:
-        predictions = Predictions()
         return Means(
             self._config.workers,
             self._warm,
             self.fronts,
             self.placer,
-            LocalOnly(),
-            predictions,
+            self._fetcher or LocalOnly(),
+            Predictions(),
             loop,
             monotonic_s,
             self._rng,
@@ -237,6 +246,8 @@ class Controller:
         await self._find_devices()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._autoscaler.run(), name="autoscaler")
+            if self._fetcher is not None:
+                group.create_task(self._fetcher.run(), name="fetcher")
             group.create_task(self._following.follow(), name="repository")
             group.create_task(self._desk.run(), name="desk")
             group.create_task(self._loads.remove_abandoned(), name="abandoned files")
@@ -321,8 +332,7 @@ class Controller:
             self._see(await asyncio.to_thread(self._inventory.look))
         except (OSError, ValueError) as error:
             log.error("the machine does not tell of its memory, which is not counted: %s", error)
-        loop = asyncio.get_running_loop()
-        self._watch = Watch(self._inventory, devices.poll_s, loop, self._see)
+        self._watch = Watch(self._inventory, devices.poll_s, asyncio.get_running_loop(), self._see)
         self._watch.start()
 
     def _see(self, look: Look) -> None:

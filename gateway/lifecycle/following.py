@@ -10,13 +10,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from gateway.core.clock import monotonic_s
 from gateway.core.errors import InvalidInput, ModelUnavailable, Overloaded
 from gateway.lifecycle import offers
 from gateway.lifecycle.manager import Lifecycle
 from gateway.repository.catalogue import Catalogue, ModelEntry, Override
 from gateway.repository.index import settle
-from gateway.repository.local import RepositoryUnreachable, scan_all, scan_one
+from gateway.repository.local import RepositoryUnreachable
 from gateway.repository.settings import RepositorySettings
+from gateway.repository.sources import Sources
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -34,7 +36,9 @@ class Following:
         lifecycle: Lifecycle,
         gpus: Callable[[], int] = int,
         fronts: int = 1,
+        sources: Sources | None = None,
     ) -> None:
+        self._sources = Sources(settings.paths, (), None, monotonic_s) if sources is None else sources
         self._settings = settings
         self._runtimes = runtimes
         self._lifecycle = lifecycle
@@ -58,9 +62,7 @@ class Following:
     async def _look(self) -> None:
         async with self._turn:
             try:
-                current = await asyncio.to_thread(
-                    scan_all, self._settings.paths, self._previous, dict(self.overrides)
-                )
+                current = await asyncio.to_thread(self._sources.look, self._previous, dict(self.overrides))
             except RepositoryUnreachable as error:
                 if error.text != self._fault:
                     log.error("%s; what is known goes on being served", error.text)
@@ -79,9 +81,7 @@ class Following:
             raise Overloaded("the repository has not been read yet", retry_after_s=1.0)
         async with self._turn:
             try:
-                found = await asyncio.to_thread(
-                    scan_one, self._settings.paths, name, self._previous, override
-                )
+                found = await asyncio.to_thread(self._sources.look_for, name, self._previous, override)
             except RepositoryUnreachable as error:
                 raise ModelUnavailable(f"{_not_polled(name)}: {error.text}", retry_after_s=5.0) from None
         if found is None:

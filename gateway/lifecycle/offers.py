@@ -15,7 +15,7 @@ from gateway.core.placement import Place, places
 from gateway.core.scaling import ScalePolicy
 from gateway.core.warmup import Warmup
 from gateway.repository import catalogue as repository
-from gateway.repository.catalogue import PartialConfig
+from gateway.repository.catalogue import PartialConfig, StoredFile
 from gateway.workers.messages import Load
 
 # Engines by the backend names of config.pbtxt; WorkerSettings.runtimes adds to them.
@@ -40,7 +40,8 @@ class Offer(msgspec.Struct, frozen=True):
     `ensemble` there is nothing to load: path and runtime are "", and the fronts run it.
     `places` are those of its instances, as many as `spec` says, () where nobody asked for any.
     `size_bytes` is that of its files.
-    `source` is the store it comes from, "" where `path` is a folder here.
+    `source` is the store it comes from, "" where `path` is a folder here; its `files` there are known by
+    `mark`, whatever the configuration says.
     """
 
     spec: ModelSpec
@@ -58,6 +59,8 @@ class Offer(msgspec.Struct, frozen=True):
     scale: ScalePolicy = ScalePolicy()
     size_bytes: int = 0
     source: str = ""
+    files: tuple[StoredFile, ...] = ()
+    mark: str = ""
 
     @property
     def key(self) -> ModelKey:
@@ -217,6 +220,9 @@ def _offer(
         ensemble=entry.config.ensemble,
         size_bytes=one.size_bytes,
         scale=entry.config.scale,
+        source=one.source,
+        files=one.files,
+        mark=one.fingerprint if one.source else "",
     )
 
 

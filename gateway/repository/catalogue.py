@@ -82,11 +82,25 @@ class ConfigFile(msgspec.Struct, frozen=True):
     beside: Beside = Beside()
 
 
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file of a version in a store: its path within the version, its key there, and what it must be.
+
+    `tag` is the store's own for its content; `sha256` is "" where no manifest tells it.
+    """
+
+    path: str
+    key: str
+    size_bytes: int
+    tag: str
+    sha256: str = ""
+
+
 class VersionEntry(msgspec.Struct, frozen=True):
     """A version that may be loaded: `runtime_file` in the folder `path`, both checked; "" for an ensemble.
 
     `fingerprint` changes with the name, size, modification time or inode of any file in the folder.
     `path` is for the worker alone and must not appear in an answer. `size_bytes` is that of all files.
+    One in the store `source` has `files` instead of a path.
     """
 
     version: int
@@ -96,6 +110,8 @@ class VersionEntry(msgspec.Struct, frozen=True):
     platform: str
     backend: str
     size_bytes: int = 0
+    source: str = ""
+    files: tuple[StoredFile, ...] = ()
 
 
 class RefusedVersion(msgspec.Struct, frozen=True):

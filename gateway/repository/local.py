@@ -12,12 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import msgspec
-
 from gateway.core.errors import InvalidInput
 from gateway.core.model import check_name
-from gateway.repository import pbtxt
-from gateway.repository.beside import read_beside
 from gateway.repository.catalogue import (
     Catalogue,
     ConfigFile,
@@ -30,21 +26,17 @@ from gateway.repository.catalogue import (
 )
 from gateway.repository.folder import (
     FolderRefused,
-    Stamp,
     fingerprint,
-    read_whole,
     resolve,
     shown,
     survey,
     why,
 )
-from gateway.repository.formats import REMOTE, Format, matching
 from gateway.repository.index import merge, refuse_clashes
 from gateway.repository.parts import refuse_unsound
-from gateway.repository.refusal import ConfigRefused
-from gateway.repository.versions import Specific, parse_folder, select
+from gateway.repository.reading import choose, choose_file, read_config
+from gateway.repository.versions import parse_folder
 
-CONFIG_NAME = "config.pbtxt"
 _NO_CATALOGUE = Catalogue()
 
 Overrides = Mapping[str, Override]
@@ -130,7 +122,7 @@ def _read_model(name: str, root: str, previous: ModelEntry | None, config: bytes
     known = previous.config_file if previous else ConfigFile()
     try:
         folder = resolve(f"{root}/{name}", root)
-        config_file = _read_config(folder, name, root, known, config)
+        config_file = read_config(folder, name, root, known, config)
         if config_file.problem:
             return ModelEntry(name, (), config_file, broken=config_file.problem)
         numbers = sorted(version for version in map(parse_folder, os.listdir(folder)) if version)
@@ -139,27 +131,7 @@ def _read_model(name: str, root: str, previous: ModelEntry | None, config: bytes
     except OSError as error:
         return ModelEntry(name, (), broken=f"cannot be read: {why(error)}")
     found = [_read_version(folder, number, root, config_file.config) for number in numbers]
-    return _choose(name, config_file, [entry for entry in found if entry is not None])
-
-
-def _read_config(folder: str, name: str, root: str, known: ConfigFile, given: bytes | None) -> ConfigFile:
-    """The configuration given, or the folder's; `known` again where it is the same.
-
-    Raises FolderRefused, OSError.
-    """
-    data = read_whole(f"{folder}/{CONFIG_NAME}", root, pbtxt.MAX_CONFIG_BYTES) if given is None else given
-    if data is None:
-        return ConfigFile()
-    mark = fingerprint(data)
-    try:
-        read = known if mark == known.fingerprint else ConfigFile(mark, pbtxt.parse(data, name))
-    except ConfigRefused as error:
-        return ConfigFile(mark, PartialConfig(), error.text)
-    try:
-        beside = read_beside(folder, root, read.config)
-    except ConfigRefused as error:
-        return ConfigFile("", PartialConfig(), error.text)
-    return read if beside == read.beside else msgspec.structs.replace(read, beside=beside)
+    return choose(name, config_file, [entry for entry in found if entry is not None])
 
 
 def _read_version(
@@ -171,7 +143,7 @@ def _read_version(
         if not os.path.isdir(real):
             return None
         stamps = survey(real, root)
-        chosen, file = _choose_file({stamp.name: stamp for stamp in stamps}, config)
+        chosen, file = choose_file({stamp.name: stamp for stamp in stamps}, config)
     except FolderRefused as error:
         return RefusedVersion(version, error.text)
     except OSError as error:
@@ -179,50 +151,3 @@ def _read_version(
     mark = fingerprint(repr(stamps).encode())
     size_bytes = sum(stamp.size_bytes for stamp in stamps)
     return VersionEntry(version, real, mark, file, chosen.platform, chosen.backend, size_bytes)
-
-
-def _choose_file(stamps: Mapping[str, Stamp], config: PartialConfig) -> tuple[Format, str]:
-    """The model file and its format; raises FolderRefused where it is not there or has nothing in it.
-
-    An ensemble has none, nor has what is served elsewhere: the folder may hold anything, most often nothing.
-    """
-    if config.ensemble is not None:
-        return Format(config.platform, config.backend, ""), ""
-    formats = matching(config.platform, config.backend)
-    if formats == (REMOTE,):
-        return REMOTE, ""
-    for candidate in formats:
-        file = config.model_filename or candidate.file_name
-        if file in stamps:
-            if not stamps[file].size_bytes:
-                raise FolderRefused(f"'{file}' is empty")
-            if candidate.carries_code and config.isolation == "inline":
-                raise FolderRefused(f"'{file}' is code and never runs in a front: gateway.isolation inline")
-            return candidate, file
-    names = [f"'{config.model_filename or candidate.file_name}'" for candidate in formats]
-    raise FolderRefused(f"there is no {' or '.join(dict.fromkeys(names))} in it")
-
-
-def _choose(name: str, config_file: ConfigFile, found: list[VersionEntry | RefusedVersion]) -> ModelEntry:
-    """The entry of a model with these version folders and a sound configuration."""
-    usable = {entry.version: entry for entry in found if isinstance(entry, VersionEntry)}
-    refused = [entry for entry in found if isinstance(entry, RefusedVersion)]
-    policy = config_file.config.version_policy
-    versions = tuple(usable[version] for version in select(policy, usable))
-    if isinstance(policy, Specific):
-        there = {entry.version for entry in found}
-        absent = [version for version in policy.versions if version not in there]
-        refused += [
-            RefusedVersion(version, "version_policy names it, and it is not there") for version in absent
-        ]
-    refused.sort(key=lambda entry: entry.version)
-    broken = "" if versions else _why_none(refused, has_usable=bool(usable))
-    return ModelEntry(name, versions, config_file, tuple(refused), broken)
-
-
-def _why_none(refused: list[RefusedVersion], *, has_usable: bool) -> str:
-    if has_usable:
-        return "version_policy chooses none of the versions there are"
-    if refused:
-        return f"no version can be loaded; version {refused[-1].version}: {refused[-1].reason}"
-    return "there is no version folder (a positive integer)"

@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_SECRET_WORDS = ("secret", "password", "token", "access_key", "sas", "credential")
+
+
+class StoreSettings(BaseModel):
+    """[[repository.stores]] One object store with models in Triton's layout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        ...,
+        pattern=r"[a-z0-9][a-z0-9_-]{0,31}",
+        description="What logs and answers call it: no address is told.",
+    )
+    url: str = Field(
+        ..., description="s3://bucket/prefix, gs://…, az://container/prefix, or https://host/path."
+    )
+    options: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Of obstore, such as endpoint and region; credentials come from the provider's own "
+        "environment variables and files, never from here.",
+    )
+    allow_http: bool = Field(False, description="Whether the store may be spoken to without TLS.")
+    poll_s: float = Field(30.0, gt=0, le=86_400, description="Seconds between looks at the store.")
+    timeout_s: float = Field(30.0, gt=0, le=3600, description="Time that one request to the store may take.")
+    trusted_code: bool = Field(
+        False, description="Whether models that are code (Python, PyTorch) may be served from there."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _no_secrets(cls, options: Mapping[str, str]) -> Mapping[str, str]:
+        for key in options:
+            if any(word in key.lower() for word in _SECRET_WORDS):
+                raise ValueError(
+                    f"repository.stores: option '{key}' is a credential, which the provider's own"
+                    " environment variables and files must give"
+                )
+        return options
 
 
 class RepositorySettings(BaseModel):
@@ -16,6 +56,13 @@ class RepositorySettings(BaseModel):
         (Path("models"),),
         min_length=1,
         description="Folders in Triton's layout; a model's name may stand in one of them only.",
+    )
+    stores: tuple[StoreSettings, ...] = Field((), description="Object stores that models come from, too.")
+    cache: Path | None = Field(
+        None, description="Folder for files of stores; needed where there are any, may be shared by gateways."
+    )
+    cache_max_bytes: int = Field(
+        100 << 30, ge=1 << 20, description="Most that the cache may hold, but for versions in use."
     )
     poll_s: float = Field(
         2.0, ge=0, le=86_400, description="Seconds between looks at the folders; 0 looks once, at the start."
@@ -31,3 +78,12 @@ class RepositorySettings(BaseModel):
         description="Folder of prepared virtual environments, which a model in Python names by its "
         "parameter EXECUTION_ENV_PATH.",
     )
+
+    @model_validator(mode="after")
+    def _stores_need_a_cache(self) -> RepositorySettings:
+        names = [store.name for store in self.stores]
+        if names and self.cache is None:
+            raise ValueError("repository.cache must be set where there are repository.stores")
+        if len(set(names)) < len(names):
+            raise ValueError("repository.stores: two of them have the same name")
+        return self
