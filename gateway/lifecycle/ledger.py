@@ -67,7 +67,11 @@ class Ledger:
             case InstanceLoaded():
                 series = self._series(fact.key)
                 series.results["ok"] = series.results.get("ok", 0) + 1
-                phases = {"slot": fact.queued_s, "total": fact.load_s, **fact.phases_s}
+                inside_s = sum(seconds for phase, seconds in fact.phases_s.items() if phase != "fetch")
+                # What is left is the worker's making, nearly nothing for one that waited, and messages.
+                spawn_s = max(0.0, fact.load_s - inside_s)
+                told = {"slot": fact.queued_s, "spawn": spawn_s, "total": fact.load_s}
+                phases = {**told, **fact.phases_s}
                 for phase, seconds in phases.items():
                     _observe(series, phase, seconds)
             case InstanceFailed():

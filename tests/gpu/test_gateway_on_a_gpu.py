@@ -13,6 +13,7 @@ import pytest
 from tests.fakes import onnx_files
 from tests.fakes.gateway_process import Gateway, gateway
 from tests.fakes.python_files import write
+from tests.fakes.waiting import until_blocking
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 KINDS = {"gpu": "KIND_GPU", "cpu": "KIND_CPU", "auto": "KIND_AUTO"}
@@ -28,7 +29,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
             f"platform: 'onnxruntime_onnx' instance_group {{ kind: {kind} }} dynamic_batching {{ }}",
             "config.pbtxt",
         )
-    environment = {"GATEWAY_TELEMETRY__METRICS_COMPAT": "triton"}
+    environment = {"GATEWAY_TELEMETRY__METRICS_COMPAT": "triton", "GATEWAY_WORKERS__WARM_GPU_WORKERS": "1"}
     with gateway(Path(root), "--insecure-dev", environment=environment) as started:
         yield started
         assert started.stop() == 0, started.log.read_text()
@@ -59,3 +60,29 @@ def test_the_metrics_tell_of_the_gpu(running: Gateway) -> None:
         text = answer.read().decode()
     assert "nv_gpu_memory_total_bytes" in text
     assert "gateway_" in text
+
+
+def test_memory_of_the_gpu_is_counted_and_a_worker_waits_on_it(running: Gateway) -> None:
+    ask(running, "cpu")
+    capacities = {
+        name: value
+        for name, value in running.page().items()
+        if name.startswith('gateway_model_memory_capacity_bytes{device="')
+    }
+    assert len(capacities) == 2
+    assert all(value > 1 << 30 for value in capacities.values())
+    until_blocking(lambda: len(running.processes("gateway-spare")) == 2, 60)
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="this onnxruntime has no CUDAExecutionProvider")
+def test_a_model_on_the_gpu_goes_to_zero_and_back(running: Gateway) -> None:
+    expected = ask(running, "cpu")
+    for _ in range(3):
+        until_blocking(lambda: len(running.processes("gateway-spare")) == 2, 60)
+        status, answer, _ = running.ask("/v2/repository/models/gpu/unload", {})
+        assert status == 200, answer
+        status, answer, _ = running.ask("/v2/repository/models/gpu/load", {})
+        assert status == 200, answer
+        np.testing.assert_allclose(ask(running, "gpu"), expected, rtol=1e-3, atol=1e-4)
+    loads = running.page()['gateway_model_loads_total{model="gpu",result="ok",version="1"}']
+    assert loads >= 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.model import ModelKey
-from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.ledger import MAX_PHASES, Ledger
 
 KEY = ModelKey("m", 1)
@@ -24,12 +24,24 @@ def test_loads_and_deaths_are_counted_by_version() -> None:
     assert second.results == {"ok": 2}
     assert {phase: (sum(h.counts), round(h.total, 3)) for phase, h in second.phases.items()} == {
         "slot": (2, 0.5),
+        "spawn": (2, 0.041),
         "total": (2, 0.05),
         "session": (2, 0.009),
     }
     assert counted.restarts() == {("m", 1): 1}
     assert counted.process_restarts() == {"front": 0, "zygote": 1}
     assert counted.states() == {}
+
+
+def test_evictions_by_device() -> None:
+    counted = ledger()
+    counted.record(InstanceEvicted(KEY, "cpu", 45.0))
+    counted.record(InstanceEvicted(KEY, "GPU-1", 5.0))
+    assert {device: round(one.total) for device, one in counted.evictions().items()} == {
+        "GPU-1": 5,
+        "cpu": 45,
+    }
+    assert list(counted.memory()) == []
 
 
 def test_a_worker_cannot_make_endless_phases() -> None:
