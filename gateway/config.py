@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 from gateway.control.settings import ServerSettings
 from gateway.devices.settings import DeviceSettings
 from gateway.frontends.settings import FrontendSettings
-from gateway.lifecycle.settings import MemorySettings, ScalingSettings
+from gateway.lifecycle.settings import MemorySettings, PrefetchSettings, ScalingSettings
 from gateway.repository.settings import RepositorySettings
 from gateway.scheduling.settings import SchedulingSettings
 from gateway.telemetry.settings import TelemetrySettings
@@ -45,6 +45,7 @@ class GatewayConfig(BaseModel):
     workers: WorkerSettings = WorkerSettings()
     memory: MemorySettings = MemorySettings()
     scaling: ScalingSettings = ScalingSettings()
+    prefetch: PrefetchSettings = PrefetchSettings()
     frontends: FrontendSettings = FrontendSettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     wire: WireSettings = WireSettings()

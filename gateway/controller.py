@@ -21,8 +21,7 @@ import msgspec
 from gateway.admin.metrics import MetricsService
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
-from gateway.control.messages import Demand
-from gateway.core.clock import monotonic_s
+from gateway.core.clock import monotonic_s, wall_s
 from gateway.devices.inventory import Inventory, Look
 from gateway.devices.seats import seat_of
 from gateway.devices.watch import Watch
@@ -37,6 +36,7 @@ from gateway.lifecycle.fetching import Fetcher
 from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.front_contract import FRONT, FrontSettings
+from gateway.lifecycle.front_reports import FrontReports
 from gateway.lifecycle.fronts import FrontFailed, Fronts
 from gateway.lifecycle.journal import Journal
 from gateway.lifecycle.ledger import Ledger
@@ -47,14 +47,13 @@ from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.lifecycle.placing import Placer
 from gateway.lifecycle.predictions import Predictions
+from gateway.lifecycle.prefetch import Prefetch
 from gateway.repository.sources import Sources
 from gateway.repository.stores.cache import Cache
 from gateway.runtimes.gpus import told_here
-from gateway.telemetry.counters import Merged
 from gateway.telemetry.exposition import MemorySeries, render
 from gateway.telemetry.logs import Logs
 from gateway.telemetry.machine import Machine
-from gateway.telemetry.series import FrontReport
 from gateway.telemetry.statistics import statistics
 from gateway.wire.accepting import listening_socket
 from gateway.wire.listener import Listener
@@ -86,33 +85,6 @@ class ControllerStatistics(msgspec.Struct, frozen=True):
     zygote_pid: int | None
 
 
-class Telemetry:
-    """Merges what fronts hand over."""
-
-    def __init__(self, demands: Demands) -> None:
-        self.merged = Merged()
-        self._demands = demands
-        self._decode = msgspec.msgpack.Decoder(FrontReport).decode
-
-    def on_counters(self, front: int, data: bytes) -> None:
-        """Takes a front's newest report; one that is not understood is dropped and logged."""
-        try:
-            report = self._decode(data)
-        except msgspec.MsgspecError as error:
-            log.error("front %d handed over counters that cannot be read: %s", front, error)
-            return
-        self.merged.update(front, report)
-
-    def on_demand(self, front: int, demand: Demand) -> None:
-        """Takes over how a front's models are used."""
-        self._demands.take(front, demand, monotonic_s())
-
-    def on_front_died(self, front: int) -> None:
-        """Keeps the sums of the dead front."""
-        self._demands.lost(front)
-        self.merged.retire(front)
-
-
 class CannotListen(Exception):
     """An address of the controller itself cannot be had."""
 
@@ -129,7 +101,7 @@ class Controller:
         telemetry = config.telemetry
         self.logs = Logs("controller", is_json=telemetry.log_style == "json", settings=telemetry.log)
         self._demands = Demands()
-        self.telemetry = Telemetry(self._demands)
+        self.telemetry = FrontReports(self._demands)
         self.supervisor = Supervisor(settings, ControlChannel, monotonic_s, self._rng, worker_entry)
         count = front_count(config.server.fronts, len(os.sched_getaffinity(0)))
         self.fronts = Fronts(
@@ -153,6 +125,8 @@ class Controller:
             self._fetcher = Fetcher(self._sources, Cache(repository.cache, repository.cache_max_bytes))
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
+        lifecycle, used = self.lifecycle, self._demands.used_now
+        self._prefetch = Prefetch(config.prefetch, lifecycle.names, used, lifecycle.activate, wall_s)
         runtimes = {**RUNTIMES, **settings.runtimes}
         self._following = Following(
             *(repository, runtimes, self.lifecycle), lambda: self._gpus, count, self._sources
@@ -246,6 +220,7 @@ class Controller:
         await self._find_devices()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._autoscaler.run(), name="autoscaler")
+            group.create_task(self._prefetch.run(), name="prefetch")
             if self._fetcher is not None:
                 group.create_task(self._fetcher.run(), name="fetcher")
             group.create_task(self._following.follow(), name="repository")

@@ -54,6 +54,10 @@ class Demands:
         """How long the last request that said so wants it kept; None where none did."""
         return self._keep_alive.get(key)
 
+    def used_now(self) -> Collection[str]:
+        """The models of which a front has told that they were used since its report before."""
+        return {key.name for known in self._fronts.values() for key in known}
+
     def ever_used(self) -> Collection[ModelKey]:
         """All that is remembered."""
         return self._last_used.keys()

@@ -176,6 +176,10 @@ class Lifecycle:
         ordered = sorted(entries, key=lambda entry: (entry.name, entry.version))
         return with_parts(ordered, graphs) if graphs else tuple(ordered)
 
+    def names(self) -> Iterable[str]:
+        """The models that can be called."""
+        return [name for name in self._models if name not in self._unloaded]
+
     def scalable(self) -> Iterable[Version]:
         """Versions whose numbers of instances are to be looked at: a few, however many there are."""
         keys = sorted(self._awake | self._eager)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 class MemorySettings(BaseModel):
@@ -19,6 +25,31 @@ class MemorySettings(BaseModel):
     wait_for_room_s: float = Field(
         30.0, ge=0, le=3600, description="Time a load waits for memory that others have before it fails."
     )
+
+
+class PrefetchSettings(BaseModel):
+    """[prefetch] Load models before anybody asks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Path | None = Field(None, description="File that remembers which models were used last.")
+    at_start: int = Field(
+        8,
+        ge=0,
+        le=10_000,
+        description="Models used last that are loaded at the start, with a file.",
+    )
+    daily: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Models by the time of day at which they are loaded, HH:MM in UTC."
+    )
+
+    @field_validator("daily")
+    @classmethod
+    def _times(cls, daily: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for told in daily:
+            if not _TIME.fullmatch(told):
+                raise ValueError(f"prefetch.daily: '{told[:40]}' is no time of day, HH:MM")
+        return daily
 
 
 class ScalingSettings(BaseModel):

@@ -124,3 +124,13 @@ def test_a_cold_start_does_not_need_whoever_was_killed(tmp_path: Path, kind: str
         (outcome,) = stories.together(served, "m0", 1)
         assert (outcome.status, outcome.value) == (200, 1.0)
         until_blocking(lambda: served.processes("gateway-spare"))
+
+
+def test_what_was_used_last_is_loaded_after_a_restart(tmp_path: Path) -> None:
+    models.many(tmp_path / "models", 3)
+    uses = tmp_path / "uses.json"
+    uses.write_text('{"m2": 5.0, "m0": 9.0, "m1": 1.0}')
+    environment = {"GATEWAY_PREFETCH__FILE": str(uses), "GATEWAY_PREFETCH__AT_START": "2"}
+    with gateway(tmp_path / "models", "--insecure-dev", environment=environment) as served:
+        until_blocking(lambda: len(served.processes("gateway-worker")) == 2)
+        assert [stories.loads_of(served, f"m{number}") for number in range(3)] == [1, 0, 1]
