@@ -89,6 +89,11 @@ def first_count(offer: Offer) -> int:
     return max(1, scale.min_instances, 0 if scale.max_instances else offer.spec.instances)
 
 
+def is_pinned(offer: Offer) -> bool:
+    """True for one that never makes room for another: it is to be there, or sequences may be open in it."""
+    return offer.scale.pinned or offer.scale.min_instances > 0 or offer.spec.sequence is not None
+
+
 def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:
     """What the worker of an instance at `place` is told; `path` is where its files are, if not as offered."""
     place = place_at(offer, 0) if place is None else place

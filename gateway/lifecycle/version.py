@@ -26,6 +26,7 @@ from gateway.lifecycle.offers import (
     Offer,
     first_count,
     inline_load,
+    is_pinned,
     known_spec,
     merged,
     order,
@@ -219,7 +220,7 @@ class Version:
         """See instance.Owner."""
         offer = self._offer
         place, needs_bytes = place_at(offer, instance.index), self._means.predictions.of(offer)
-        return Ask(self.key, place, self.ready == 0, needs_bytes, offer.scale.pinned)
+        return Ask(self.key, place, self.ready == 0, needs_bytes, is_pinned(offer))
 
     def order_of(self, instance: Instance, grant: Grant) -> Load:
         """See instance.Owner."""

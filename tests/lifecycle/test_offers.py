@@ -9,6 +9,7 @@ import msgspec
 from gateway.core.dtypes import DType
 from gateway.core.model import BatchPolicy, ModelKey, ModelSpec
 from gateway.core.placement import InstanceGroup, Place, place_of
+from gateway.core.scaling import ScalePolicy
 from gateway.core.sequence import SequenceBatching
 from gateway.core.tensor_spec import TensorSpec
 from gateway.core.warmup import Warmup, WarmupInput
@@ -16,7 +17,9 @@ from gateway.lifecycle.offers import (
     RUNTIMES,
     Offer,
     catalogue_of,
+    first_count,
     inline_load,
+    is_pinned,
     known_spec,
     merged,
     order,
@@ -32,6 +35,7 @@ from gateway.repository.catalogue import (
 )
 from gateway.workers.messages import Load
 from tests.fakes.ensembles import DIAMOND, Row, graph_of
+from tests.fakes.worlds import offer as worlds_offer
 
 X = TensorSpec("x", DType.FP32, (2,))
 Y = TensorSpec("y", DType.FP32, (1,))
@@ -192,3 +196,20 @@ def test_an_ensemble_is_offered_without_an_engine() -> None:
         assert known_spec(one) == one.spec
         prints.add(one.fingerprint)
     assert len(prints) == 2
+
+
+def test_who_never_makes_room_for_another() -> None:
+    plain = worlds_offer()
+    assert not is_pinned(plain)
+    for scale in (ScalePolicy(pinned=True), ScalePolicy(min_instances=1)):
+        assert is_pinned(msgspec.structs.replace(plain, scale=scale))
+    spec = msgspec.structs.replace(plain.spec, sequence=SequenceBatching())
+    assert is_pinned(msgspec.structs.replace(plain, spec=spec))
+
+
+def test_how_many_a_first_request_loads() -> None:
+    plain = worlds_offer(instances=3)
+    assert first_count(plain) == 3
+    assert first_count(msgspec.structs.replace(plain, scale=ScalePolicy(max_instances=5))) == 1
+    assert first_count(msgspec.structs.replace(plain, scale=ScalePolicy(2, 5))) == 2
+    assert first_count(msgspec.structs.replace(plain, scale=ScalePolicy(4))) == 4
