@@ -91,7 +91,7 @@ class Gateway:
 
     def kill(self, process: psutil.Process) -> float:
         """SIGKILLs one process and returns the time of it."""
-        self.before_kill = {(one.pid, one.name()) for one in self.processes()}
+        self.before_kill = {known for one in self.processes() if (known := _identity(one)) is not None}
         os.kill(process.pid, signal.SIGKILL)
         return time.perf_counter()
 
@@ -100,7 +100,8 @@ class Gateway:
         found: list[psutil.Process] = []
 
         def has_come() -> bool:
-            found[:] = [one for one in self.processes(kind) if (one.pid, one.name()) not in self.before_kill]
+            known = {*self.before_kill, None}
+            found[:] = [one for one in self.processes(kind) if _identity(one) not in known]
             return bool(found)
 
         until_blocking(has_come, timeout_s)
@@ -110,6 +111,14 @@ class Gateway:
         """SIGTERM, and the exit status."""
         self.process.terminate()
         return self.process.wait(timeout_s)
+
+
+def _identity(process: psutil.Process) -> tuple[int, str] | None:
+    """The pid and the name; None where it has ended since it was listed."""
+    try:
+        return process.pid, process.name()
+    except psutil.NoSuchProcess:
+        return None
 
 
 @contextmanager
