@@ -177,7 +177,7 @@ def hits(root: Path, count: int, requests: int, environment: Mapping[str, str], 
             json.loads(line) for line in served.out.read_bytes()[start:].splitlines() if line[:1] == b"{"
         ]
         evictions = served.page().get('gateway_eviction_unused_seconds_count{device="cpu"}', 0.0)
-    seconds = [line["duration_ms"] / 1e3 for line in lines if not line["cold"] and line["reason"] == "OK"]
+    seconds = [line["duration_ms"] / 1e3 for line in lines if not line["cold"] and line["outcome"] == "OK"]
     return Hits(
         len(outcomes),
         sum(outcome.status != 200 for _, outcome in outcomes),
