@@ -69,14 +69,16 @@ def _check_path(path: str) -> None:
         problem = "it must begin with a version, as in 'file:1/model.onnx'"
     elif len(parts) > MAX_PARTS:
         problem = f"it has more than {MAX_PARTS} parts"
-    elif any(ending in _CODE for ending in _endings(parts[-1])):
+    elif may_carry_code(path):
         problem = "files that can carry code are not taken"
     if problem:
         raise InvalidInput(f"Invalid file path '{shown(path)}': {problem}")
 
 
-def _endings(name: str) -> Iterable[str]:
-    return (f".{part}" for part in name.lower().split(".")[1:])
+def may_carry_code(path: str) -> bool:
+    """Whether some engine, loader or shell would run a file of this name."""
+    name = path.rpartition("/")[2]
+    return any(f".{part}" in _CODE for part in name.lower().split(".")[1:])
 
 
 def _folders(path: str) -> Iterable[str]:
