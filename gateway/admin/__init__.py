@@ -1,1 +1,5 @@
-"""What operators see: the metrics page now; the admin API and the dashboard are to follow."""
+"""What operators see and send: the metrics page, and versions of models; the dashboard is to follow.
+
+metrics     the metrics page and a probe
+versions    the admin API of versions | doorkeeper: who may use it | digests: Content-Digest
+"""

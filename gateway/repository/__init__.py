@@ -8,7 +8,7 @@ formats     which engine a model file is for | versions: which version folders a
 folder      reading a folder that may hold links, devices and half a file
 ensemble    the graph of models in an ensemble | parts: whether the models it names exist and fit
 json_config a load's own configuration | staging: a load's own files
-archives    what was sent as tar or zip, unpacked or refused
+archives    what was sent as tar or zip, unpacked or refused | uploads: made a version by one rename
 local       scan(folder) to a Catalogue | index: what differs between two of them
 
 Scanning blocks on the disk: the controller does it in a thread. No text made here holds a path; the

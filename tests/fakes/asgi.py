@@ -1,8 +1,9 @@
-"""One GET against an ASGI app, without a server."""
+"""Requests against an ASGI app, without a server."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -42,3 +43,35 @@ def get(app: Any, path: str) -> Answer:
     body = b"".join(message.get("body", b"") for message in sent[1:])
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], headers, body)
+
+
+def call(
+    app: Any, method: str, path: str, headers: dict[str, str] | None = None, body: Sequence[bytes] = (b"",)
+) -> Answer:
+    """The app's whole answer to a request whose body comes in these parts; without them it goes away."""
+    sent: list[dict[str, Any]] = []
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
+    if parts:
+        parts[-1]["more_body"] = False
+
+    async def receive() -> dict[str, Any]:
+        return parts.pop(0) if parts else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        **{
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+        },
+        **{"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""},
+        **{"client": None, "server": None},
+        "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+    }
+    asyncio.run(app(scope, receive, send))
+    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]))
