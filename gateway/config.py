@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from gateway.admin.settings import AdminSettings
 from gateway.control.settings import ServerSettings
 from gateway.devices.settings import DeviceSettings
 from gateway.frontends.settings import FrontendSettings
@@ -39,6 +40,7 @@ class GatewayConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
     tls: TlsSettings | None = None
     repository: RepositorySettings = RepositorySettings()
     devices: DeviceSettings = DeviceSettings()
@@ -50,6 +52,13 @@ class GatewayConfig(BaseModel):
     scheduling: SchedulingSettings = SchedulingSettings()
     wire: WireSettings = WireSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+
+    @model_validator(mode="after")
+    def _uploads_are_served(self) -> GatewayConfig:
+        uploads = self.admin.uploads
+        if uploads is not None and uploads not in self.repository.paths:
+            raise ValueError(f"admin.uploads = {uploads}: must be one of repository.paths")
+        return self
 
 
 class ConfigError(Exception):

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from gateway.admin.metrics import MetricsService
+from gateway.admin.service import AdminFailed, AdminListener
 from gateway.config import GatewayConfig
 from gateway.control.channel import ControlChannel
 from gateway.core.clock import monotonic_s, wall_s
@@ -152,6 +153,7 @@ class Controller:
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
+        self._admin = AdminListener(config.admin, config.wire, config.server.insecure_dev, monotonic_s)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -193,7 +195,7 @@ class Controller:
             self._machine.start()
             self.fronts.start(self.lifecycle, self._desk, self._observing.greet)
             await _unless(self._stop, self._run(announce))
-        except* (FrontFailed, CannotListen) as failed:
+        except* (FrontFailed, CannotListen, AdminFailed) as failed:
             log.error("cannot serve: %s", _first(failed))
             status = 1
         finally:
@@ -227,10 +229,10 @@ class Controller:
             group.create_task(self._desk.run(), name="desk")
             group.create_task(self._loads.remove_abandoned(), name="abandoned files")
             group.create_task(self._tick(), name="tick")
-            metrics_port = await self._listen()
+            metrics_port, admin_port = await self._listen(), await self._admin.start()
             ports = await self.fronts.wait_until_listening()
             self._is_serving = True
-            told = {**ports, "metrics": metrics_port}
+            told = {**ports, "metrics": metrics_port, **admin_port}
             announce(told)
             words = ", ".join(f"{name} {port}" for name, port in told.items())
             log.info("serving on ports %s", words, extra={"event": "serving", "ports": told})
@@ -275,6 +277,7 @@ class Controller:
             self._watch.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
+        await self._admin.aclose()
 
     # ---- what goes on all the time -------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ def announcement(config: GatewayConfig, ports: Mapping[str, int]) -> Iterable[st
     yield f"  REST and gRPC  {base}"
     yield f"  gRPC           {host}:{ports['grpc']}"
     yield f"  metrics        http://{host}:{ports['metrics']}/metrics"
+    if "admin" in ports:
+        yield f"  admin          http://{config.admin.host}:{ports['admin']}/admin/v1"
     yield "try:"
     yield f"  {sample_call(base, config.repository.paths)}"
 
