@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
+from gateway.control.settings import is_loopback
 from gateway.core.errors import Forbidden, Unauthenticated
 
 MIN_TOKEN_CHARACTERS = 16
@@ -18,21 +19,30 @@ class Doorkeeper:
         self._token = token.encode()
         self._is_open = is_open
 
-    def check(self, authorization: str) -> str:
+    def check(self, authorization: str, host: str = "localhost") -> str:
         """Who it is, for the audit log; raises Unauthenticated or Forbidden.
 
-        Must be called with the header of that name, "" where there is none.
+        Must be called with the headers of those names, "" where there is none. Without a token `host` must
+        be this machine: a page that a browser was sent by a name of its own may not change anything here.
         """
         if self._token:
             given = authorization[len(_SCHEME) :] if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
             if hmac.compare_digest(given.encode(), self._token):
                 return "token"
             raise Unauthenticated("the operator's token is needed: 'Authorization: Bearer <token>'")
-        if self._is_open:
+        if self._is_open and is_loopback(_without_port(host)):
             return "anybody"
+        if self._is_open:
+            raise Forbidden("without a token changes are taken under a name of this machine alone")
         raise Forbidden(
             "changes are off: they need admin.token_file, or --insecure-dev on a loopback address"
         )
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
 
 
 def read_token(file: Path) -> str:

@@ -65,7 +65,8 @@ class Versions:
         async def answer(request: Request) -> Response:
             who, response = "nobody", Response(status_code=500)
             try:
-                who = self._doorkeeper.check(request.headers.get("authorization", ""))
+                headers = request.headers
+                who = self._doorkeeper.check(headers.get("authorization", ""), headers.get("host", ""))
                 response = await handler(request, *_named(request))
             except GatewayError as error:
                 response = _refusal(_STATUS.get(error.reason, 500), error.reason.value, error.text)

@@ -34,6 +34,20 @@ def test_without_a_token_it_is_open_only_where_that_was_asked_for() -> None:
             Doorkeeper("", is_open=False).check(authorization)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "localhost:8080", "[::1]:8080", "127.0.0.2"])
+def test_without_a_token_this_machine_must_be_meant(host: str) -> None:
+    assert Doorkeeper("", is_open=True).check("", host) == "anybody"
+
+
+@pytest.mark.parametrize(
+    "host", ["", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "[::2]", "10.0.0.1"]
+)
+def test_a_page_under_another_name_changes_nothing(host: str) -> None:
+    with pytest.raises(Forbidden, match="under a name of this machine"):
+        Doorkeeper("", is_open=True).check("", host)
+    assert Doorkeeper(TOKEN, is_open=True).check(f"Bearer {TOKEN}", host) == "token"
+
+
 def test_the_token_is_read_without_its_line_end(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     assert read_token(tmp_path / "token") == TOKEN

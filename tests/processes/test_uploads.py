@@ -52,7 +52,7 @@ def weights(root: Path) -> bytes:
 def half_sent(port: int) -> socket.socket:
     """A connection on which a body has begun that does not end."""
     connection = socket.create_connection(("127.0.0.1", port))
-    head = b"PUT /admin/v1/models/m0/versions/3 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    head = b"PUT /admin/v1/models/m0/versions/3 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
     connection.sendall(head + b"PK\x03\x04" + bytes(50_000))
     return connection
 
