@@ -134,6 +134,8 @@ class Version:
         if self.is_withdrawn or self._is_closed or self.is_ensemble:
             return
         was, self.state = self.state, after(self.state, Event.ACTIVATE)
+        if was is State.FAILED:  # whoever asks is ahead of our clock, and waits: it is told again
+            self._on_change(self)
         if was in GOING and not self._is_awaited:
             self._is_awaited = True
             self._on_change(self)

@@ -1,9 +1,10 @@
 """Workers that wait for a model: forked and prepared before anybody needs them, handed out at once.
 
 A fork and what an engine does once in a process are half of a small model's cold start. So of each kind of
-seat some workers wait, and whoever asks for one gets the oldest. What was handed out is replaced when there
-has been no load for a moment: two forks side by side would make both slow. A waiting worker that ends says
-nothing of any model; those that end one after the other are replaced more and more slowly.
+seat some workers wait, and whoever asks for one gets the oldest. What was handed out is replaced a moment
+later, when that load is over: two forks side by side would make both slow; but not later than that, however
+many loads follow. A waiting worker that ends says nothing of any model; those that end one after the other
+are replaced more and more slowly.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from gateway.workers.supervisor import Exit, OnExit, OnMessage, WorkerHandle
 
 log = logging.getLogger("gateway.workers")
 
-# Loads come in groups; one takes some 15 ms.
-QUIET_S = 0.1
+# A load by a waiting worker takes some 5 ms.
+QUIET_S = 0.03
 
 
 class Spawns(Protocol):
@@ -102,7 +103,8 @@ class WarmPool:
 
     def spawn(self, on_message: OnMessage, on_exit: OnExit, seat: Seat) -> WorkerHandle:
         """A worker for `seat`, which may have waited; as Supervisor.spawn."""
-        self._refill_in(QUIET_S)
+        if self._timer is None:
+            self._refill_in(QUIET_S)
         spares = self._spares.get(seat, [])
         while spares:
             spare = spares.pop(0)

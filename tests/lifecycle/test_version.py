@@ -78,6 +78,20 @@ def test_a_failed_load_is_remembered_for_a_while_and_then_forgiven() -> None:
     assert [type(fact) for fact in world.facts.told] == [InstanceFailed, InstanceLoaded]
 
 
+def test_a_front_that_asks_a_moment_too_early_is_told_again() -> None:
+    """By its clock the failure is over, so that somebody waits there, and it asks once only."""
+    world = World()
+    world.lifecycle.reconcile(catalogue(offer()))
+    world.lifecycle.on_activate(world.key, 5.0)
+    world.workers.made[0].fails("a cyclic graph")
+    world.time.advance(4.99)
+    told = len(world.fronts.published)
+    world.lifecycle.on_activate(world.key, 5.0)
+    assert len(world.fronts.published) == told + 1
+    view = world.fronts.world["m"].versions[0]
+    assert (view.state, view.reason, view.retry_in_s) == ("failed", "a cyclic graph", pytest.approx(0.01))
+
+
 def test_a_load_that_takes_too_long_has_failed() -> None:
     world = World(load_timeout_s=30.0)
     world.lifecycle.reconcile(catalogue(offer()))
