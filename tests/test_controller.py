@@ -226,13 +226,11 @@ def test_nothing_outlives_a_killed_controller(repository: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         root = psutil.Process(process.pid)
-        until_blocking(
-            lambda: {"gateway-zygote", "gateway-worker"} <= {p.name() for p in root.children(True)}
-        )
+        until_blocking(lambda: {"gateway-zygote", "gateway-spare"} <= {p.name() for p in root.children(True)})
         family = root.children(recursive=True)
         assert len(family) == 3
         # One of them stopped: it cannot see a socket close.
-        next(one for one in family if one.name() == "gateway-worker").suspend()
+        next(one for one in family if one.name() == "gateway-spare").suspend()
         process.kill()
         assert not survivors(family)
 

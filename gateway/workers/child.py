@@ -212,7 +212,6 @@ class Worker:
 
     def _prepare(self, order: Prepare) -> None:
         """Does what comes before any load. A worker that cannot use its GPU ends: nothing would load here."""
-        name_process("gateway-spare")
         try:
             for reference in order.runtimes:
                 prepare(find_runtime(reference))

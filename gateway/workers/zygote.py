@@ -113,7 +113,7 @@ class Zygote:
             self._wakeup.detach()
             close_all_but(fd)
             gc.enable()
-            name_process("gateway-worker")
+            name_process("gateway-spare")  # until it has a model to load
             result = self._entry(fd)
             code = result if isinstance(result, int) else 0
         except SystemExit as stop:

@@ -39,14 +39,16 @@ class Gateway:
         self.curl = next((line.strip() for line in lines if line.strip().startswith("curl")), "")
 
     def processes(self, kind: str = "") -> list[psutil.Process]:
-        """The living processes below the controller: all, or "gateway-zygote", "gateway-worker", "front"."""
+        """The living processes below the controller: all, or those of a kind.
+
+        "gateway-zygote", "gateway-spare" (a worker without a model yet), "gateway-worker", "front".
+        """
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
-                is_front = "gateway.front" in process.cmdline()
-                if not kind or process.name() == kind or (kind == "front" and is_front):
+                if not kind or _kind_of(process, self.process.pid) == kind:
                     found.append(process)
             except psutil.NoSuchProcess:
                 continue
@@ -155,3 +157,11 @@ def gateway(
 
 def _after(label: str, lines: Sequence[str]) -> str:
     return next(line.split()[-1] for line in lines if line.startswith(f"  {label.strip()}"))
+
+
+def _kind_of(process: psutil.Process, controller: int) -> str:
+    """What it is. A fork bears the zygote's name for a moment, but is no child of the controller."""
+    if "gateway.front" in process.cmdline():
+        return "front"
+    name = process.name()
+    return "" if name == "gateway-zygote" and process.ppid() != controller else name
