@@ -14,6 +14,7 @@ import msgspec
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.log_settings import LogSettings
 from gateway.core.model import ModelKey, ModelSpec
+from gateway.core.scaling import KeepAlive
 from gateway.core.trace_settings import TraceValues
 
 # absent: loads when called. failed: refused until `retry_in_s` is over.
@@ -173,13 +174,13 @@ class VersionDemand(msgspec.Struct, frozen=True):
     """How one version was used since the last report.
 
     `concurrency` are the requests that waited or ran at a time, on average; `in_flight` now;
-    `keep_alive_s` is what the last request that said so asked for, None where none did.
+    `keep_alive` is what the last request that said so asked for, None where none did.
     """
 
     key: ModelKey
     concurrency: float
     in_flight: int
-    keep_alive_s: float | None = None
+    keep_alive: KeepAlive | None = None
 
 
 class Demand(msgspec.Struct, frozen=True, tag="demand"):

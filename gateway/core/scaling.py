@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from math import inf, isfinite
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,13 @@ class ScalePolicy(msgspec.Struct, frozen=True):
     keep_alive_s: float | None = None
     target_concurrency: float = 0.0
     pinned: bool = False
+
+
+class KeepAlive(NamedTuple):
+    """How long a request asked for its model to be kept, and when, by the clock all processes share."""
+
+    seconds: float
+    asked_at: float
 
 
 def parse_keep_alive(value: object) -> float:

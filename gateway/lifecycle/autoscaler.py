@@ -42,11 +42,18 @@ class Scalable(Protocol):
 class _Seen:
     """What is known of a version while it is loaded."""
 
-    __slots__ = ("settled_at", "state")
+    __slots__ = ("grown_at", "ready", "state")
 
     def __init__(self, now: float) -> None:
         self.state = ScaleState()
-        self.settled_at = now  # since then no load of it was seen to be under way
+        self.ready = 0
+        self.grown_at = now  # when a load was last seen to have come to something
+
+    def see(self, ready: int, now: float) -> None:
+        """So many instances are there."""
+        if ready > self.ready or not ready:
+            self.grown_at = now
+        self.ready = ready
 
 
 class Autoscaler:
@@ -77,6 +84,7 @@ class Autoscaler:
         versions = list(self._versions())
         for version in versions:
             self._scale(version, now)
+        self._demands.looked()
         there = {version.key for version in versions}
         for key in self._seen.keys() - there:
             del self._seen[key]
@@ -90,8 +98,7 @@ class Autoscaler:
                 version.scale_to(first_count(version.offered))
             return
         seen = self._seen.setdefault(version.key, _Seen(now))
-        if not version.is_settled or not version.ready:
-            seen.settled_at = now
+        seen.see(version.ready, now)
         rules, bounds = self._rules(version), self._bounds(version)
         seen.state = observed(seen.state, now, self._demands.concurrency(version.key), rules)
         unused_s = self._unused_s(version, seen, now)
@@ -103,7 +110,7 @@ class Autoscaler:
         usage = self._demands.usage(version.key)
         if usage.in_flight or not version.is_settled or not version.ready:
             return None
-        return now - max(usage.last_used_at, seen.settled_at)
+        return now - max(usage.last_used_at, seen.grown_at)
 
     def _rules(self, version: Scalable) -> Rules:
         settings = self._settings

@@ -24,8 +24,8 @@ class Roster:
 
     @property
     def is_settled(self) -> bool:
-        """True while none of them is on its way."""
-        return self.ready == len(self.current)
+        """True while no worker of them loads; those that wait for memory or another try may wait for ever."""
+        return not self.has(Phase.LOADING, Phase.WARMING)
 
     @property
     def is_stopping(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gateway.control.messages import Demand, VersionDemand
+from gateway.core.scaling import KeepAlive
 from gateway.pipeline.catalogue import VersionSlot
 from gateway.pipeline.pipeline import Pipeline
 from gateway.telemetry.series import QueueDepth
@@ -56,9 +57,9 @@ def queue_depths(slots: Iterable[VersionSlot]) -> tuple[QueueDepth, ...]:
     return tuple(depths)
 
 
-def _demand(slot: VersionSlot, concurrency: float, keep_alive_s: float | None) -> VersionDemand:
+def _demand(slot: VersionSlot, concurrency: float, keep_alive: KeepAlive | None) -> VersionDemand:
     in_flight = len(slot.waiters)
     if slot.queue is not None:
         waiting, running, _ = slot.queue.statistics()
         in_flight += waiting + running
-    return VersionDemand(slot.key, concurrency, in_flight, keep_alive_s)
+    return VersionDemand(slot.key, concurrency, in_flight, keep_alive)

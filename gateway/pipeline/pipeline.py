@@ -16,7 +16,7 @@ from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, R
 from gateway.core.messages import NO_PARAMETERS, Done, InferRequest, StreamSink, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
-from gateway.core.scaling import KEEP_ALIVE
+from gateway.core.scaling import KEEP_ALIVE, KeepAlive
 from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.classification import classified
 from gateway.pipeline.cold import Waiting
@@ -56,7 +56,7 @@ class Pipeline:
         # Since the last report of demand: what each used version had under way, summed over sweeps, and
         # what the last request to say so asked for it to be kept.
         self.demand: dict[VersionSlot, int] = {}
-        self.keep_alive: dict[VersionSlot, float] = {}
+        self.keep_alive: dict[VersionSlot, KeepAlive] = {}
         self.tracer: Tracer | None = None  # while anything is to be traced
 
     # ---- a request's life -----------------------------------------------------------------------
@@ -131,7 +131,7 @@ class Pipeline:
         if request.parameters is not NO_PARAMETERS:
             asked = request.parameters.get(KEEP_ALIVE)
             if type(asked) is float:  # whoever decoded it made it one
-                self.keep_alive[slot] = asked
+                self.keep_alive[slot] = KeepAlive(asked, self._clock())
 
     def _wait_for(self, slot: VersionSlot, pending: Pending, now: float) -> None:
         """Lets a request wait for its model; raises what would have refused it anyway."""

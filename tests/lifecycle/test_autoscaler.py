@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.control.messages import Demand, VersionDemand
 from gateway.core.model import ModelKey
-from gateway.core.scaling import ScalePolicy
+from gateway.core.scaling import KeepAlive, ScalePolicy
 from gateway.core.sequence import SequenceBatching
 from gateway.lifecycle.autoscaler import Autoscaler, bounds_of
 from gateway.lifecycle.demand import Demands
@@ -55,7 +55,8 @@ def scaled(**policy: Any) -> Offer:
 
 
 def load(concurrency: float, in_flight: int = 1, keep_alive_s: float | None = None) -> VersionDemand:
-    return VersionDemand(offer().key, concurrency, in_flight, keep_alive_s)
+    asked = None if keep_alive_s is None else KeepAlive(keep_alive_s, 0.0)
+    return VersionDemand(offer().key, concurrency, in_flight, asked)
 
 
 def test_one_that_nobody_uses_goes_to_zero_after_its_time() -> None:
@@ -81,13 +82,52 @@ def test_what_is_under_way_is_never_idle() -> None:
 def test_loading_is_never_idle() -> None:
     version = FakeVersion(scaled(keep_alive_s=2.0), 1)
     bench = Bench(version)
-    version.is_settled = False
+    version.ready, version.is_settled = 0, False
     bench.seconds(50)
-    version.is_settled = True
+    version.ready = 1
+    bench.seconds(10)
+    assert version.orders == []
+    version.ready, version.is_settled = 2, True
     bench.seconds(1)
     assert version.orders == []
     bench.seconds(2)
     assert version.orders == [0]
+
+
+def test_loads_that_come_to_nothing_keep_nobody_loaded() -> None:
+    version = FakeVersion(msgspec.structs.replace(offer(instances=2)), 1)
+    version.wanted = 2
+    bench = Bench(version)  # 60 s
+    for _ in range(3):
+        version.is_settled = False
+        bench.seconds(10)
+        version.is_settled = True
+        bench.seconds(10)
+    assert version.orders == []
+    bench.seconds(1)
+    assert version.orders == [0]
+
+
+def test_a_panic_takes_nothing_away_until_a_stable_window_has_passed_and_yields_to_disuse() -> None:
+    version = FakeVersion(scaled(max_instances=8, target_concurrency=10.0, keep_alive_s=20.0), 1)
+    bench = Bench(version, target_utilization=1.0)
+    bench.seconds(6, load(80.0))
+    assert version.ready == 8
+    bench.seconds(19, load(1.0))
+    assert version.ready == 8, "a panic"
+    bench.seconds(19)
+    assert version.ready == 8
+    bench.seconds(1)
+    assert version.orders[-1] == 0, "nothing has been under way for as long as it was to stay"
+
+
+def test_what_is_told_between_two_looks_is_heard() -> None:
+    version = FakeVersion(scaled(max_instances=8, target_concurrency=10.0), 1)
+    bench = Bench(version, target_utilization=1.0)
+    for _ in range(10):
+        bench.demands.take(0, Demand((load(80.0),)), bench.time.now)
+        bench.seconds(1, load(0.0))  # and then it is quiet, whenever somebody looks
+    assert version.ready == 4, "40 at a time, on average"
 
 
 def test_it_grows_with_the_load_and_shrinks_after_it() -> None:

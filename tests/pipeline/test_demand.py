@@ -8,6 +8,7 @@ from typing import Any
 from gateway.control.messages import Demand, VersionDemand, VersionView
 from gateway.core.errors import GatewayError
 from gateway.core.model import ModelKey
+from gateway.core.scaling import KeepAlive
 from gateway.pipeline.catalogue import VersionSlot
 from gateway.pipeline.cold import ColdWaiters
 from gateway.pipeline.demand import DemandReport, queue_depths
@@ -43,12 +44,12 @@ def test_averages_over_the_sweeps_and_what_is_under_way_now() -> None:
     for _ in range(50):
         report.swept()
     made.demand = {one: 75, other: 0}
-    made.keep_alive = {other: 5.0}
+    made.keep_alive = {other: KeepAlive(5.0, 3.0)}
     report.send()
     (demand,) = told
     assert demand == Demand((
         VersionDemand(ModelKey("a", 1), 1.5, 3),
-        VersionDemand(ModelKey("b", 1), 0.0, 0, 5.0),
+        VersionDemand(ModelKey("b", 1), 0.0, 0, KeepAlive(5.0, 3.0)),
     ))
     assert (made.demand, made.keep_alive) == ({}, {})
 
@@ -95,4 +96,4 @@ def test_the_sweeps_see_every_request_that_came_since_the_last() -> None:
     world.pipeline.sweep(world.clock())
     report.swept()
     report.send()
-    assert told == [Demand((VersionDemand(ModelKey("double", 1), 1 / 3, 0, 5.0),))]
+    assert told == [Demand((VersionDemand(ModelKey("double", 1), 1 / 3, 0, KeepAlive(5.0, 1000.0)),))]
