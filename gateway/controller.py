@@ -58,9 +58,11 @@ from gateway.telemetry.machine import Machine
 from gateway.telemetry.statistics import statistics
 from gateway.wire.accepting import listening_socket
 from gateway.wire.listener import Listener
+from gateway.workers import tenants
 from gateway.workers.processes import reap_strays
 from gateway.workers.restart import policy_of
 from gateway.workers.supervisor import Supervisor, SupervisorStatistics
+from gateway.workers.tenants import SharedWorkers
 from gateway.workers.warm_pool import WarmPool
 
 log = logging.getLogger("gateway.controller")
@@ -119,6 +121,7 @@ class Controller:
         loop = asyncio.get_running_loop()
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
+        self._workers = self._shared_workers(loop)
         repository = config.repository
         self._sources = Sources(repository.paths, repository.stores, repository.cache, monotonic_s)
         self._fetcher: Fetcher | None = None
@@ -170,10 +173,14 @@ class Controller:
             tell,
         )
 
+    def _shared_workers(self, loop: asyncio.AbstractEventLoop) -> SharedWorkers:
+        settings, new_id = self._config.workers, self.supervisor.new_id
+        return SharedWorkers(self._warm, tenants.Means(settings, ControlChannel, new_id, loop, monotonic_s))
+
     def _means(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> Means:
         return Means(
             self._config.workers,
-            self._warm,
+            self._workers,
             self.fronts,
             self.placer,
             self._fetcher or LocalOnly(),

@@ -5,7 +5,7 @@ version     the actor of one version | instance: one copy of it | roster: its co
             it was loaded from, what is held against it | means: what all of it works with
 manager     all versions of a repository; turns what is offered into versions, and changes into views
 handover    old versions give way to new ones, as succession decides
-placing     memory and load slots of devices, handed out: books, turns, eviction, predictions
+placing     memory and load slots of devices, handed out: books, turns, eviction, predictions | asking: for them
 autoscaler  instances by use, as scaling decides over demand | prefetch: loads before anybody asks
 fronts      the front processes: started, told the world, connected to workers, restarted, drained;
             front_contract: what they and the rest are to each other | front_reports: what they count

@@ -21,7 +21,10 @@ STAGES: tuple[Stage, ...] = ("reserved", "loaded", "leaving")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One instance's memory on one device; `since` is when it came to its stage."""
+    """One instance's memory on one device; `since` is when it came to its stage.
+
+    It takes `least_bytes` whatever is measured.
+    """
 
     key: ModelKey
     device: str
@@ -29,6 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
     stage: Stage
     since: float
     pinned: bool = False
+    least_bytes: int = 0
 
 
 Books = Mapping[int, Entry]  # by ticket

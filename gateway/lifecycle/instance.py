@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.lifecycle.means import Ask, Grant, Means, Timer, Worker
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Load, Loaded, LoadFailed, Progress
-from gateway.workers.supervisor import Exit
 
 
 class Phase(enum.IntEnum):
@@ -79,6 +79,8 @@ class Instance:
         self.worker: Worker | None = None
         self.queued_at = self.started_at = 0.0
         self.is_evicted = False
+        self.is_shared = False  # its worker hosts others, too
+        self.measured_bytes: int | None = None
         self.has_retried = False  # after it had found too little memory
         self._owner = owner
         self._means = means
@@ -119,6 +121,7 @@ class Instance:
             return
         means = self._means
         self.phase, self.started_at = Phase.LOADING, means.clock()
+        self.is_shared = grant.seat.is_shared
         self.worker = means.workers.spawn(self._on_message, self._on_exit, grant.seat)
         self.worker.send(self._owner.order_of(self, grant))
         timeout_s = means.settings.load_timeout_s
@@ -147,7 +150,7 @@ class Instance:
         self._cancel_timer()
         self.phase, self.note = Phase.SERVING, message.note
         assert self._ticket is not None
-        self._means.places.loaded(self._ticket, message.memory_bytes)
+        self.measured_bytes = self._means.places.loaded(self._ticket, message.memory_bytes)
         self._owner.on_loaded(self, message)
 
     def may_try_again(self) -> bool:

@@ -14,9 +14,9 @@ from gateway.core.model import ModelKey
 from gateway.core.placement import Place
 from gateway.lifecycle.facts import Tell
 from gateway.lifecycle.offers import Offer
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Loaded, LoadFailed, Progress, ToWorker
 from gateway.workers.settings import WorkerSettings
-from gateway.workers.supervisor import Exit
 
 
 class Worker(Protocol):
@@ -62,7 +62,8 @@ class Connections(Protocol):
 class Ask(msgspec.Struct, frozen=True):
     """An instance that wants a place: on what, and how much memory it is thought to need (0 unknown).
 
-    `is_urgent`: no instance of its version serves.
+    `is_urgent`: no instance of its version serves. `is_shared`: it is to have a shared worker, or one of
+    its own; None leaves that to the device. `least_bytes` it takes, whatever is measured.
     """
 
     key: ModelKey
@@ -70,7 +71,8 @@ class Ask(msgspec.Struct, frozen=True):
     is_urgent: bool
     needs_bytes: int = 0
     pinned: bool = False
-    is_shared: bool = False
+    is_shared: bool | None = False
+    least_bytes: int = 0
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -100,8 +102,11 @@ class Places(Protocol):
         `evict` is called where it was loaded and is to make room: it must leave soon.
         """
 
-    def loaded(self, ticket: int, measured_bytes: int) -> None:
-        """It has loaded: the next may load. It was measured to take so much, 0 where nobody knows."""
+    def loaded(self, ticket: int, measured_bytes: int | None) -> int | None:
+        """It has loaded: the next may load. It was measured to take so much, None where nobody knows.
+
+        Returns what is believed of that.
+        """
 
     def failed_for_memory(self, ticket: int) -> bool:
         """There was less memory than thought; true where it is worth another try, once."""
@@ -127,11 +132,11 @@ class Places(Protocol):
 class Predicting(Protocol):
     """What instances need of memory, in bytes."""
 
-    def of(self, offer: Offer, /) -> int:
-        """What one is thought to need; 0 where nobody can tell."""
+    def of(self, offer: Offer, is_shared: bool, /) -> int:
+        """What one is thought to need."""
 
-    def learn(self, offer: Offer, measured_bytes: int, /) -> None:
-        """One has taken so much; 0 where nobody measured."""
+    def learn(self, offer: Offer, is_shared: bool, measured_bytes: int | None, /) -> None:
+        """One has taken so much; None where nobody measured."""
 
 
 class Fetching(Protocol):

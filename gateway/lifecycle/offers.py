@@ -94,7 +94,7 @@ def is_pinned(offer: Offer) -> bool:
     return offer.scale.pinned or offer.scale.min_instances > 0 or offer.spec.sequence is not None
 
 
-def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:
+def order(offer: Offer, place: Place | None = None, path: str = "", *, is_on_gpu: bool = False) -> Load:
     """What the worker of an instance at `place` is told; `path` is where its files are, if not as offered."""
     place = place_at(offer, 0) if place is None else place
     return Load(
@@ -106,6 +106,7 @@ def order(offer: Offer, place: Place | None = None, path: str = "") -> Load:
         {**offer.options, **place.options()},
         offer.warmup,
         offer.state_paths,
+        is_on_gpu,
     )
 
 

@@ -86,6 +86,7 @@ class Placer:
         self._entries: dict[int, Entry] = {}
         self._evict: dict[int, Callable[[], None]] = {}
         self._loading: dict[int, str] = {}
+        self._beside: set[int] = set()  # of those: some began while another was at it on the same device
         self._last_turns: dict[str, int] = {}
         self._turns = count(1)
         self._urgent_in_a_row = 0
@@ -147,13 +148,18 @@ class Placer:
         self._evict[ticket] = evict
         self._hand_out()
 
-    def loaded(self, ticket: int, measured_bytes: int) -> None:
-        """See means.Places. What a worker measures is the host's memory, and says nothing of a GPU's."""
+    def loaded(self, ticket: int, measured_bytes: int | None) -> int | None:
+        """See means.Places. What a GPU has free, all leave of it: it tells of loads that were alone."""
         device = self._loading.pop(ticket)
+        is_believed = device == CPU or ticket not in self._beside
+        self._beside.discard(ticket)
+        believed = measured_bytes if is_believed else None
         entry = self._entries[ticket]
-        size_bytes = measured_bytes if measured_bytes and device == CPU else entry.size_bytes
-        self._move(ticket, "loaded", size_bytes)
+        if believed is not None:
+            believed = max(believed, entry.least_bytes)
+        self._move(ticket, "loaded", entry.size_bytes if believed is None else believed)
         self._hand_out()
+        return believed
 
     def failed_for_memory(self, ticket: int) -> bool:
         """See means.Places."""
@@ -166,7 +172,7 @@ class Placer:
 
     def leaving(self, ticket: int) -> None:
         """See means.Places."""
-        self._loading.pop(ticket, None)
+        self._ends_loading(ticket)
         self._move(ticket, "leaving", self._entries[ticket].size_bytes)
         self._hand_out()
 
@@ -176,7 +182,7 @@ class Placer:
             _cancel(waiting)
         self._entries.pop(ticket, None)
         self._evict.pop(ticket, None)
-        self._loading.pop(ticket, None)
+        self._ends_loading(ticket)
         self._hand_out()
 
     # ---- handing out -----------------------------------------------------------------------------------
@@ -225,11 +231,11 @@ class Placer:
         self._last_turns[ask.key.name] = next(self._turns)
         self._urgent_in_a_row = self._urgent_in_a_row + 1 if ask.is_urgent else 0
         self._entries[ticket] = Entry(
-            ask.key, device.id, ask.needs_bytes, "reserved", self._means.clock(), ask.pinned
+            ask.key, device.id, ask.needs_bytes, "reserved", self._means.clock(), ask.pinned, ask.least_bytes
         )
-        self._loading[ticket] = device.id
+        self._begins_loading(ticket, device.id)
         has_gpus = bool(self._look.gpus)
-        seat = seat_of(device, has_gpus=has_gpus, is_shared=False)
+        seat = seat_of(device, has_gpus=has_gpus, is_shared=ask.is_shared)
         waiting.start(Grant(device, seat, ask.needs_bytes))
 
     def _room_being_made(self, want: Want, rooms: list[Room]) -> str:
@@ -291,6 +297,16 @@ class Placer:
             self._evict.pop(ticket)
             waiting.refuse(text)
             self._hand_out()
+
+    def _begins_loading(self, ticket: int, device: str) -> None:
+        others = [one for one, where in self._loading.items() if where == device]
+        if others:
+            self._beside.update((*others, ticket))
+        self._loading[ticket] = device
+
+    def _ends_loading(self, ticket: int) -> None:
+        self._loading.pop(ticket, None)
+        self._beside.discard(ticket)
 
     # ---- books -----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from gateway.control.messages import VersionView
 from gateway.control.questions import IndexEntry
 from gateway.devices.seats import place_within
+from gateway.lifecycle.asking import asked, is_shared
 from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.failures import Failures
 from gateway.lifecycle.files import Files
@@ -26,7 +27,6 @@ from gateway.lifecycle.offers import (
     Offer,
     first_count,
     inline_load,
-    is_pinned,
     known_spec,
     merged,
     order,
@@ -34,9 +34,9 @@ from gateway.lifecycle.offers import (
 )
 from gateway.lifecycle.roster import Roster
 from gateway.lifecycle.states import GOING, LOADED, Event, State, after
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Load, Loaded, LoadFailed
 from gateway.workers.restart import Quarantine
-from gateway.workers.supervisor import Exit
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -220,15 +220,15 @@ class Version:
 
     def ask_of(self, instance: Instance) -> Ask:
         """See instance.Owner."""
-        offer = self._offer
-        place, needs_bytes = place_at(offer, instance.index), self._means.predictions.of(offer)
-        return Ask(self.key, place, self.ready == 0, needs_bytes, is_pinned(offer))
+        offer, means = self._offer, self._means
+        shared = is_shared(offer, means.settings, self.failures.deaths)
+        return asked(offer, instance.index, self.ready == 0, means.predictions, shared)
 
     def order_of(self, instance: Instance, grant: Grant) -> Load:
         """See instance.Owner."""
         instance.fingerprint = self._offer.fingerprint
-        place = place_at(self._offer, instance.index)
-        return order(self._offer, place_within(place, grant.seat), self._files.path)
+        place, is_on_gpu = place_at(self._offer, instance.index), grant.device.kind != "cpu"
+        return order(self._offer, place_within(place, grant.seat), self._files.path, is_on_gpu=is_on_gpu)
 
     def on_placed(self, instance: Instance) -> None:
         """See instance.Owner."""
@@ -246,7 +246,7 @@ class Version:
         if message.note:
             log.info("%s: instance %d: %s", self.key, instance.index, message.note)
         self.state = after(self.state, Event.LOADED)
-        self._means.predictions.learn(self._offer, message.memory_bytes)
+        self._means.predictions.learn(self._offer, instance.is_shared, instance.measured_bytes)
         load_s, queued_s = now - instance.started_at, instance.started_at - instance.queued_at
         fetch_s = self._files.fetch_s
         phases_s = {"fetch": fetch_s, **message.phases_s} if fetch_s else message.phases_s
@@ -393,7 +393,5 @@ class Version:
     def _refuse_change(self, offer: Offer) -> None:
         if offer.fingerprint != self._ignored_fingerprint:
             self._ignored_fingerprint = offer.fingerprint
-            text = (
-                "its files changed while it is %s; versions are immutable: publish a new one; this is ignored"
-            )
-            log.warning(f"%s: VERSION_MUTATED: {text}", self.key, self.state.value)
+            text = "VERSION_MUTATED: its files changed while it is %s; publish a new version; this is ignored"
+            log.warning(f"%s: {text}", self.key, self.state.value)

@@ -177,7 +177,7 @@ class SpecDraft(NamedTuple):
     max_batch_known: bool
 
 
-def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "process") -> SpecDraft:
+def to_spec(entry: ModelEntry, version: int, default_isolation: Isolation = "auto") -> SpecDraft:
     """What a worker is told of a served version; KeyError where it is not served."""
     found = entry.find(version)
     if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from gateway.core import environment
 from gateway.core.model import LABEL, MAX_VERSION
@@ -17,7 +17,7 @@ from gateway.runtimes.remote.target import parse as parse_target
 MAX_THREADS = 256
 MAX_LABELS = 64
 
-Isolation = Literal["process", "inline"]
+Isolation = Literal["auto", "process", "shared", "inline"]
 Parameters = Mapping[str, pb.ModelParameter]
 
 
@@ -63,7 +63,7 @@ MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
 _LABELS = "gateway.labels"
 _OURS = (_ISOLATION, _LABELS, *SCALE_PARAMETERS)
-_ISOLATIONS = ("process", "inline")
+_ISOLATIONS: tuple[str, ...] = get_args(Isolation)
 _GRAPH_LEVEL = "optimization.graph.level"
 
 

@@ -56,6 +56,12 @@ class Cuda:
         """Returns when all that was asked of the stream is done."""
         self._call("cudaStreamSynchronize", c_void_p(self.stream))
 
+    def free_bytes(self) -> int:
+        """What the whole device has left."""
+        free, total = c_size_t(), c_size_t()
+        self._call("cudaMemGetInfo", byref(free), byref(total))
+        return free.value
+
     def close(self) -> None:
         """Gives the stream back."""
         self._call("cudaStreamDestroy", c_void_p(self.stream))

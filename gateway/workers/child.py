@@ -3,6 +3,9 @@
 DESIGN: one thread that waits for the controller and the fronts and runs one batch at a time, and a
 pulse beside it. Every front gets its turn, one frame each. The process ends when the controller's
 socket does, at Stop or SIGTERM after the batch in hand, and when the engine says it is broken.
+
+A shared worker has tenants: each is a Worker of its own, with its own control socket, in a thread of its
+own (`tenancy`), and the first one only waits for further ones.
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ from gateway.workers.concurrency import Completions, Step
 from gateway.workers.execution import Executor
 from gateway.workers.frames import ProtocolViolation
 from gateway.workers.loading import load_model
-from gateway.workers.memory import private_bytes, resident_bytes
+from gateway.workers.memory import measured, private_bytes, resident_bytes, taken_of_gpu
 from gateway.workers.messages import (
+    Admit,
+    Broken,
     Connect,
     FromWorker,
     Load,
@@ -45,6 +50,7 @@ from gateway.workers.messages import (
 from gateway.workers.parentage import name_process
 from gateway.workers.pulse import Pulse
 from gateway.workers.serving import DataChannel
+from gateway.workers.tenancy import Tenancy
 from gateway.workers.transport import FrontGone, receive_with_descriptors
 
 # Of outputs that fronts have not released yet; untouched pages cost nothing.
@@ -67,7 +73,17 @@ def main(control_fd: int) -> int:
     harden(control_fd)
     # What the zygote imported is never garbage: a collection that walked it would copy its pages.
     gc.freeze()
-    with socket.socket(fileno=control_fd) as control, Worker(control, monotonic_s, monotonic_ns) as worker:
+    with (
+        socket.socket(fileno=control_fd) as control,
+        Worker(control, monotonic_s, monotonic_ns, Tenancy(serve_tenant)) as worker,
+    ):
+        return worker.run()
+
+
+def serve_tenant(control: socket.socket, on_ready: Callable[[Callable[[], None]], None]) -> int:
+    """Serves one model of a shared worker; hands out what makes it stop; returns the exit status."""
+    with Worker(control, monotonic_s, monotonic_ns) as worker:
+        on_ready(worker.stop)
         return worker.run()
 
 
@@ -83,18 +99,28 @@ def harden(control_fd: int) -> None:
 
 
 class Worker:
-    """Invariant: `_channels` are the data channels that are open, by their descriptors."""
+    """Invariant: `_channels` are the data channels that are open, by their descriptors.
 
-    def __init__(self, control: socket.socket, clock: Clock, now_ns: Callable[[], int]) -> None:
+    Whoever has a `tenancy` is a process, and takes tenants; without one it is itself a tenant.
+    """
+
+    def __init__(
+        self,
+        control: socket.socket,
+        clock: Clock,
+        now_ns: Callable[[], int],
+        tenancy: Tenancy | None = None,
+    ) -> None:
         self._control = control
         self._clock = clock
         self._now_ns = now_ns
-        self._pulse = Pulse(control, clock)
+        self._tenancy = tenancy
+        self._pulse = Pulse(control, clock, ends_process=tenancy is not None)
         self._channels: dict[int, DataChannel] = {}
         self._executor: Executor | None = None
         self._completions: Completions | None = None  # of a model that runs several batches at a time
         self._trouble = ""
-        self._overhead = OVERHEAD_BYTES
+        self._overhead = OVERHEAD_BYTES if tenancy is not None else 0
         self._is_stopping = False
         self._exit_status = 0
 
@@ -102,9 +128,10 @@ class Worker:
         self._epoll = select.epoll()
         self._wakeup, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        if self._tenancy is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+            signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._epoll.register(self._control.fileno(), select.EPOLLIN)
         self._epoll.register(self._wakeup.fileno(), select.EPOLLIN)
         self._pulse.start()
@@ -112,7 +139,9 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self._pulse.stop()
-        signal.set_wakeup_fd(-1)
+        if self._tenancy is not None:
+            self._tenancy.end()
+            signal.set_wakeup_fd(-1)
         for fd in tuple(self._channels):
             self._disconnect(fd)
         if self._executor is not None:
@@ -142,6 +171,12 @@ class Worker:
             for step in self._completions.take():
                 step()
 
+    def stop(self) -> None:
+        """May be called by any thread: it ends after the batch in hand."""
+        self._is_stopping = True
+        with suppress(OSError):  # it has ended, or is told already
+            self._waker.send(b"\0")
+
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
         self._is_stopping = True  # the wake-up descriptor ends the wait; a batch in hand ends first
 
@@ -156,7 +191,9 @@ class Worker:
         except (FrontGone, ProtocolViolation):
             # What was wrong is the front's to tell: it sees its channel close.
             self._disconnect(fd)
-        except EngineBroken:
+        except EngineBroken as broken:
+            if self._tenancy is None:
+                self._tell(Broken(one_line(broken)))
             self._is_stopping = True
             self._exit_status = 1
         finally:
@@ -205,6 +242,9 @@ class Worker:
             case Connect(generation=generation):
                 self._connect(fds, generation)
                 return
+            case Admit():
+                self._admit(fds)
+                return
             case Stop():
                 self._is_stopping = True
         for fd in fds:
@@ -222,13 +262,24 @@ class Worker:
             print(f"gateway-worker: {one_line(error)}", file=sys.stderr, flush=True)
             self._is_stopping, self._exit_status = True, 1
 
+    def _admit(self, fds: list[int]) -> None:
+        """Takes a tenant; from the first one on the controller wants to know that this process lives."""
+        if len(fds) != 1 or self._tenancy is None or self._executor is not None:
+            for fd in fds:
+                os.close(fd)
+            return
+        name_process("gateway-worker")
+        self._tenancy.admit(fds[0])
+        self._pulse.beat()
+
     def _load(self, load: Load) -> None:
         try:
-            if self._executor is not None:
+            if self._executor is not None or (self._tenancy is not None and self._tenancy.count):
                 raise LoadError("this worker has a model already")
-            name_process("gateway-worker")
-            before = resident_bytes()
-            model, phases_s, note = load_model(load, self._clock, lambda: self._tell(Progress("warming")))
+            if self._tenancy is not None:
+                name_process("gateway-worker")
+            with measured(taken_of_gpu if load.is_on_gpu else resident_bytes) as growth:
+                model, phases_s, note = load_model(load, self._clock, lambda: self._tell(Progress("warming")))
         except LoadError as error:
             self._tell(LoadFailed(one_line(error), isinstance(error, OutOfMemory)))
             return
@@ -238,7 +289,10 @@ class Worker:
             self._epoll.register(completions.fd, select.EPOLLIN)
             concurrent.watch(lambda trouble: completions.put(partial(self._tell_state, trouble)))
             self._pulse.count_upstream = concurrent.counts
-        self._tell(Loaded(model.spec, phases_s, note, self._overhead + max(0, resident_bytes() - before)))
+        taken = growth.size_bytes
+        if taken is not None and not load.is_on_gpu:
+            taken += self._overhead
+        self._tell(Loaded(model.spec, phases_s, note, taken))
         self._pulse.beat()
 
     def _connect(self, fds: list[int], generation: int) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+from gateway.runtimes.contract import EngineBroken, LoadError
+from gateway.runtimes.cuda import CudaFailed, open_cuda
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SELF = Path("/proc/self")
@@ -21,6 +26,48 @@ def resident_bytes(process: Path = _SELF) -> int:
     """Pages that are no file's, those shared since a fork included: 15 us, for differences."""
     resident, shared = (process / "statm").read_text(encoding="ascii").split()[1:3]
     return (int(resident) - int(shared)) * _PAGE
+
+
+class Growth:
+    """What a load has taken, in bytes; None where that cannot be told, as when another went on meanwhile."""
+
+    def __init__(self) -> None:
+        self.size_bytes: int | None = None
+        self.is_alone = True
+
+
+_growing: set[Growth] = set()
+
+
+@contextmanager
+def measured(taken: Callable[[], int | None]) -> Generator[Growth]:
+    """Measures what is loaded within by `taken`; several may be at it, each in a thread of its own."""
+    growth, before = Growth(), taken()
+    _growing.add(growth)
+    if len(_growing) > 1:
+        for one in tuple(_growing):
+            one.is_alone = False
+    try:
+        yield growth
+    finally:
+        _growing.discard(growth)
+        after = taken()
+        if growth.is_alone and before is not None and after is not None:
+            growth.size_bytes = max(0, after - before)
+
+
+def taken_of_gpu() -> int | None:
+    """The memory of the GPU that this process sees that is not free, up to a constant: for differences.
+
+    None where CUDA cannot be asked. Makes the context, which is nobody's in particular, if there is none.
+    """
+    try:
+        cuda = open_cuda(0)
+        free_bytes = cuda.free_bytes()
+        cuda.close()
+    except (LoadError, CudaFailed, EngineBroken):
+        return None
+    return -free_bytes
 
 
 def private_bytes(process: Path = _SELF) -> int:

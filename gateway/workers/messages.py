@@ -23,7 +23,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     `runtime` is "package.module:Class"; `path` the version's folder. `spec` may be incomplete
     (`inputs` or `outputs` empty, see `max_batch_known`): the runtime completes it from the file.
     `warmup` is run before the answer, and must succeed. `state_paths` are the files of a stateful
-    model's initial states, by their names.
+    model's initial states, by their names. `is_on_gpu`: its memory is the GPU's that the worker sees.
     """
 
     runtime: str
@@ -34,6 +34,7 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     options: Mapping[str, str] = {}
     warmup: tuple[Warmup, ...] = ()
     state_paths: Mapping[str, str] = {}
+    is_on_gpu: bool = False
 
 
 class Connect(msgspec.Struct, frozen=True, tag="connect"):
@@ -57,7 +58,14 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
     is_on_gpu: bool = False
 
 
-ToWorker = Load | Prepare | Connect | Stop
+class Admit(msgspec.Struct, frozen=True, tag="admit"):
+    """The control socket of a tenant comes with this packet: whatever is told there happens here, too.
+
+    From then on this worker is a shared one, and has no model of its own.
+    """
+
+
+ToWorker = Load | Prepare | Connect | Admit | Stop
 
 # ---- worker to controller -----------------------------------------------------------------------
 
@@ -66,13 +74,13 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start.
 
     `note` is what people should know of how it runs, one line, most often "". `memory_bytes` is what
-    the load has taken on its device, 0 where that cannot be told.
+    the load has taken on its device, None where that cannot be told.
     """
 
     spec: ModelSpec
     phases_s: Mapping[str, float]
     note: str = ""
-    memory_bytes: int = 0
+    memory_bytes: int | None = None
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
@@ -91,6 +99,12 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     phase: Literal["warming"]
 
 
+class Broken(msgspec.Struct, frozen=True, tag="broken"):
+    """A tenant takes the whole worker along: its engine cannot go on, and says why."""
+
+    reason: str
+
+
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """Still alive (its own thread, so also during a long run); `busy_s` is the age of the batch in hand.
 
@@ -102,4 +116,4 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     upstream: UpstreamCounts | None = None
 
 
-FromWorker = Loaded | LoadFailed | Progress | Beat
+FromWorker = Loaded | LoadFailed | Progress | Broken | Beat

@@ -1,7 +1,8 @@
 """A worker's sign of life, from a thread of its own: it beats while the engine computes or hangs.
 
 It also ends the process when the controller is gone and the main thread does not notice, because it
-is inside the engine: an orphan must be gone within 5 s.
+is inside the engine: an orphan must be gone within 5 s. Not for a tenant of a shared worker: the end of
+its socket says that it is to go, not that the controller has.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ def _no_upstream() -> UpstreamCounts | None:
 class Pulse:
     """`busy_since` (0: idle) and `executed` are written while a batch runs and read by this thread."""
 
-    def __init__(self, control: socket.socket, clock: Clock) -> None:
+    def __init__(self, control: socket.socket, clock: Clock, *, ends_process: bool = True) -> None:
         self.busy_since = 0.0
         self.executed = 0
         self.count_upstream: Callable[[], UpstreamCounts | None] = _no_upstream
         self._control = control
         self._clock = clock
+        self._ends_process = ends_process
         self._is_beating = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
@@ -60,7 +62,7 @@ class Pulse:
                 return
             if self._is_beating:
                 self._send()
-        if not self._ended.wait(ORPHAN_GRACE_S):
+        if self._ends_process and not self._ended.wait(ORPHAN_GRACE_S):
             os._exit(1)
 
     def _send(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +35,16 @@ class WorkerSettings(BaseModel):
     warm_gpu_workers: int = Field(
         0, ge=0, le=16, description="Workers that wait on each GPU or slice, with its context made."
     )
+    share: Literal["gpus", "all", "none"] = Field(
+        "gpus",
+        description="Where models share worker processes: on whole GPUs, whose context they then have in "
+        "common; everywhere; or nowhere.",
+    )
+    shareable: tuple[str, ...] = Field(
+        ("onnxruntime", "tensorrt"),
+        description="Backends whose models may share one: such as run no code that comes with a model.",
+    )
+    shared_by: int = Field(64, ge=1, le=1024, description="Most instances in one shared worker.")
     load_timeout_s: float = Field(60.0, gt=0, le=3600, description="Time a worker has to load its model.")
     load_failure_memory_s: float = Field(
         5.0, ge=0, le=3600, description="Time a failed load is remembered before the next one is tried."

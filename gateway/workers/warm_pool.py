@@ -16,9 +16,9 @@ from random import Random
 from typing import Protocol
 
 from gateway.core.device import CPU, Seat
+from gateway.workers.handle import Exit, OnExit, OnMessage, WorkerHandle
 from gateway.workers.messages import Prepare
 from gateway.workers.restart import RestartPolicy, backoff
-from gateway.workers.supervisor import Exit, OnExit, OnMessage, WorkerHandle
 
 log = logging.getLogger("gateway.workers")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def _misbehave_at_load(told: Mapping[str, Any]) -> None:
     if "sleep_s" in told:
         _FOREVER.wait(told["sleep_s"])
     if "signal" in told:
-        os.kill(os.getpid(), told["signal"])
+        signal.raise_signal(told["signal"])
     if told.get("hang"):
         _FOREVER.wait()
     if "fail" in told:
@@ -127,7 +128,7 @@ def _act(action: Mapping[str, Any], outputs: Sequence[int]) -> Sequence[Any] | N
         case "hang":
             _FOREVER.wait()
         case "signal":
-            os.kill(os.getpid(), action["n"])
+            signal.raise_signal(action["n"])  # in this thread, as a fault would be
         case "wrong_count":
             return [np.zeros((1, 1), np.int64)] * (len(outputs) + 1)
         case "wrong_dtype":

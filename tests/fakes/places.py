@@ -51,10 +51,11 @@ class FakePlaces:
         self.stays[ticket] = evict
         self._grant()
 
-    def loaded(self, ticket: int, measured_bytes: int) -> None:
+    def loaded(self, ticket: int, measured_bytes: int | None) -> int | None:
         self._loading.remove(ticket)
         self.measured[ticket] = measured_bytes
         self._grant()
+        return measured_bytes
 
     def failed_for_memory(self, ticket: int) -> bool:
         assert ticket in self._loading

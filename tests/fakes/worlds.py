@@ -17,9 +17,9 @@ from gateway.lifecycle.means import Means
 from gateway.lifecycle.offers import Catalogue, Offer
 from gateway.lifecycle.predictions import Predictions
 from gateway.lifecycle.version import Version
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Load, Loaded, LoadFailed, Progress, ToWorker
 from gateway.workers.settings import WorkerSettings
-from gateway.workers.supervisor import Exit
 from tests.fakes.places import FakePlaces
 
 
@@ -101,7 +101,7 @@ class FakeWorker:
         (load,) = [message for message in self.sent if isinstance(message, Load)]
         return load
 
-    def loads(self, note: str = "", memory_bytes: int = 0) -> None:
+    def loads(self, note: str = "", memory_bytes: int | None = None) -> None:
         self.on_message(Loaded(self.load.spec, {"session": 0.004}, note, memory_bytes))
 
     def opens(self) -> None:

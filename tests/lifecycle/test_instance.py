@@ -7,8 +7,8 @@ from gateway.core.placement import Place
 from gateway.lifecycle.instance import Instance, Phase
 from gateway.lifecycle.means import Ask, Grant
 from gateway.lifecycle.offers import order
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Load, Loaded, LoadFailed
-from gateway.workers.supervisor import Exit
 from tests.fakes.worlds import World, offer
 
 

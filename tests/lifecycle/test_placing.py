@@ -39,8 +39,8 @@ class Stay:
     def device(self) -> str:
         return "" if self.grant is None else self.grant.device.id
 
-    def loads(self, measured: int = 0) -> Stay:
-        self.bench.placer.loaded(self.ticket, measured)
+    def loads(self, measured: int | None = None) -> Stay:
+        self.believed = self.bench.placer.loaded(self.ticket, measured)
         self.loaded_at = self.bench.time.now
         return self
 
@@ -273,7 +273,7 @@ class Model:
                 self.stay = None
         elif stay.grant is not None and not stay.loaded_at and chance < 0.7:
             self.waits.append(self.bench.time.now - self.asked_at)
-            stay.loads(self.rng.choice([0, self.needs, self.needs // 2]))
+            stay.loads(self.rng.choice([None, self.needs, self.needs // 2]))
         elif stay.loaded_at and chance < 0.01:  # its worker died
             stay.goes()
             self.stay = None

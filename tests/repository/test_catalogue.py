@@ -63,7 +63,7 @@ def test_everything_configured_reaches_the_spec() -> None:
 
 
 def test_the_gateways_isolation_holds_where_the_model_says_none() -> None:
-    assert to_spec(entry(PartialConfig()), 2).spec.isolation == "process"
+    assert to_spec(entry(PartialConfig()), 2).spec.isolation == "auto"
     assert to_spec(entry(PartialConfig()), 2, "inline").spec.isolation == "inline"
     assert to_spec(entry(PartialConfig(isolation="process")), 2, "inline").spec.isolation == "process"
 

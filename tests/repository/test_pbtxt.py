@@ -271,8 +271,8 @@ BAD = {
     "parameters { key: 'gpu_mem_limit' value { string_value: '-1' } }": "parameters['gpu_mem_limit']: '-1'",
     "parameters { key: 'gpu_mem_limits' value { string_value: '1' } }": "parameters['gpu_mem_limits']: is",
     "parameters { key: 'gateway.color' value { string_value: '1' } }": "parameters['gateway.color']: is not",
-    "parameters { key: 'gateway.isolation' value { string_value: 'shared' } }": (
-        "parameters['gateway.isolation']: 'shared' is not one of process, inline"
+    "parameters { key: 'gateway.isolation' value { string_value: 'thread' } }": (
+        "parameters['gateway.isolation']: 'thread' is not one of auto, process, shared, inline"
     ),
     "parameters { key: 'intra_op_thread_count' value { string_value: 'many' } }": (
         "parameters['intra_op_thread_count']: 'many' is not one of 0..256"

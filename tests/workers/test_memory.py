@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.workers.memory import private_bytes, resident_bytes, tells_of_too_little
+from gateway.workers.memory import measured, private_bytes, resident_bytes, tells_of_too_little
 
 
 def test_what_the_kernel_writes(tmp_path: Path) -> None:
@@ -50,3 +50,33 @@ def test_words_for_too_little(text: str) -> None:
 )
 def test_words_for_something_else(text: str) -> None:
     assert not tells_of_too_little(text)
+
+
+def test_a_load_that_was_alone_knows_what_it_took() -> None:
+    levels = iter([100, 175, 175, 50])
+    with measured(levels.__next__) as growth:
+        pass
+    assert growth.size_bytes == 75
+    with measured(levels.__next__) as growth:
+        pass
+    assert growth.size_bytes == 0, "others gave more back"
+
+
+def test_loads_side_by_side_do_not_know() -> None:
+    with measured(lambda: 1) as first:
+        with measured(lambda: 1) as second:
+            assert first.size_bytes is None
+        with measured(lambda: 1) as third:
+            pass
+    assert first.size_bytes is second.size_bytes is third.size_bytes is None
+    with pytest.raises(ValueError, match="no good"), measured(lambda: 1):
+        raise ValueError("no good")
+    with measured(lambda: 1) as alone:
+        pass
+    assert alone.size_bytes == 0
+
+
+def test_what_cannot_be_told_is_none() -> None:
+    with measured(lambda: None) as growth:
+        pass
+    assert growth.size_bytes is None

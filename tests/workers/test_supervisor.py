@@ -17,10 +17,11 @@ import pytest
 from gateway.control.channel import ControlChannel, packet_pair
 from gateway.core.clock import monotonic_s
 from gateway.core.model import ModelSpec
+from gateway.workers.handle import Exit, WorkerHandle
 from gateway.workers.messages import Connect, Load, Loaded, LoadFailed
 from gateway.workers.processes import reap_strays
 from gateway.workers.settings import WorkerSettings
-from gateway.workers.supervisor import Exit, Supervisor, WorkerHandle
+from gateway.workers.supervisor import Supervisor
 from tests.fakes.waiting import soon, until
 
 SPEC = ModelSpec("m", 1, "", "fake", (), ())

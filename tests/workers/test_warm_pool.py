@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from gateway.core.device import CPU, Seat
+from gateway.workers.handle import Exit
 from gateway.workers.messages import Prepare
 from gateway.workers.restart import RestartPolicy
-from gateway.workers.supervisor import Exit
 from gateway.workers.warm_pool import QUIET_S, WarmPool
 from tests.fakes.worlds import FakeTime
 

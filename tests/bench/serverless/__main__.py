@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -132,7 +133,7 @@ def switch(root: Path, scale: float) -> Figure:
     return Figure(not (found.failed or found.wrong or found.answered_by_the_gone), told)
 
 
-def crowded(root: Path, scale: float) -> Figure:
+def crowded(root: Path, scale: float, share: str = "gpus") -> Figure:
     """Zipf(1.1) over ten times as many models as there is room for, against a run in which all fit."""
     room, count = int(500 * scale), int(6000 * scale) + 600
     models.many(root / "all", room)
@@ -142,6 +143,7 @@ def crowded(root: Path, scale: float) -> Figure:
         "GATEWAY_MEMORY__MINIMUM_RESIDENCY_S": "0.5",
         "GATEWAY_TELEMETRY__ACCESS_LOG": "true",
         "GATEWAY_SCALING__KEEP_ALIVE_S": "-1",
+        "GATEWAY_WORKERS__SHARE": share,
     }
     everything = hits(root / "all", room, count, limits, fill=room)
     a_model = everything.model_bytes
@@ -192,6 +194,11 @@ ROWS = (
     Row("register", "10,000 models: index < 5 s, < 20 KB a model", register),
     Row("cold", "p95 of a cold start beyond the session < 15 ms", cold),
     Row("crowded", "hit p99 within 2 x of an all-resident run", crowded),
+    Row(
+        "crowded_shared",
+        "the same with workers.share = all: hit p99 within 2 x",
+        partial(crowded, share="all"),
+    ),
     Row("concurrent", "1,000 requests to a cold model: 1 load, no error", concurrent),
     Row("cycles", "1,000 loads and unloads: memory back within 5 %", cycles),
     Row("zero", "to zero and back 100 times under 50 req/s: none failed", zero),
