@@ -26,6 +26,7 @@ from gateway.core.clock import monotonic_s, wall_s
 from gateway.devices.inventory import Inventory, Look
 from gateway.devices.seats import seat_of
 from gateway.devices.watch import Watch
+from gateway.finding import found
 from gateway.lifecycle import placing
 from gateway.lifecycle.accounts import Accounts
 from gateway.lifecycle.autoscaler import Autoscaler
@@ -33,7 +34,6 @@ from gateway.lifecycle.books import STAGES
 from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.facts import Tell
-from gateway.lifecycle.fetching import Fetcher
 from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.front_contract import FRONT, FrontSettings
@@ -49,8 +49,6 @@ from gateway.lifecycle.offers import RUNTIMES
 from gateway.lifecycle.placing import Placer
 from gateway.lifecycle.predictions import Predictions
 from gateway.lifecycle.prefetch import Prefetch
-from gateway.repository.sources import Sources
-from gateway.repository.stores.cache import Cache
 from gateway.runtimes.gpus import told_here
 from gateway.telemetry.exposition import MemorySeries, render
 from gateway.telemetry.logs import Logs
@@ -122,18 +120,14 @@ class Controller:
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
         self._workers = self._shared_workers(loop)
-        repository = config.repository
-        self._sources = Sources(repository.paths, repository.stores, repository.cache, monotonic_s)
-        self._fetcher: Fetcher | None = None
-        if repository.cache is not None:
-            self._fetcher = Fetcher(self._sources, Cache(repository.cache, repository.cache_max_bytes))
+        self._found = found(config.repository)
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         lifecycle, used = self.lifecycle, self._demands.used_now
         self._prefetch = Prefetch(config.prefetch, lifecycle.names, used, lifecycle.activate, wall_s)
-        runtimes = {**RUNTIMES, **settings.runtimes}
+        runtimes, where = {**RUNTIMES, **settings.runtimes}, self._found
         self._following = Following(
-            *(repository, runtimes, self.lifecycle), lambda: self._gpus, count, self._sources
+            config.repository, runtimes, self.lifecycle, self._count_gpus, count, where.sources, where.looks
         )
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
@@ -183,7 +177,7 @@ class Controller:
             self._workers,
             self.fronts,
             self.placer,
-            self._fetcher or LocalOnly(),
+            self._found.fetcher or LocalOnly(),
             Predictions(),
             loop,
             monotonic_s,
@@ -230,8 +224,8 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(self._prefetch.run(), name="prefetch")
-            if self._fetcher is not None:
-                group.create_task(self._fetcher.run(), name="fetcher")
+            if self._found.fetcher is not None:
+                group.create_task(self._found.fetcher.run(), name="fetcher")
             group.create_task(self._following.follow(), name="repository")
             group.create_task(self._desk.run(), name="desk")
             group.create_task(self._loads.remove_abandoned(), name="abandoned files")
@@ -282,6 +276,8 @@ class Controller:
         self._machine.close()
         if self._watch is not None:
             self._watch.close()
+        if self._found.watcher is not None:
+            self._found.watcher.close()
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
         await self._admin.aclose()
@@ -319,6 +315,9 @@ class Controller:
             log.error("the machine does not tell of its memory, which is not counted: %s", error)
         self._watch = Watch(self._inventory, devices.poll_s, asyncio.get_running_loop(), self._see)
         self._watch.start()
+
+    def _count_gpus(self) -> int:
+        return self._gpus
 
     def _see(self, look: Look) -> None:
         """Takes over a look at the devices: who places instances, and who keeps workers for them."""

@@ -5,12 +5,12 @@ version     the actor of one version | instance: one copy of it | roster: its co
             it was loaded from, what is held against it | means: what all of it works with
 manager     all versions of a repository; turns what is offered into versions, and changes into views
 handover    old versions give way to new ones, as succession decides
-placing     memory and load slots of devices, handed out: books, turns, eviction, predictions | asking: for them
+placing     memory and load slots of devices, handed out: books, turns, eviction, predictions, asking
 autoscaler  instances by use, as scaling decides over demand | prefetch: loads before anybody asks
 fronts      the front processes: started, told the world, connected to workers, restarted, drained;
             front_contract: what they and the rest are to each other | front_reports: what they count
 fetching    brings versions of stores here
-following   the repository, looked at now and then | loads: load and unload on somebody's word
+following   the repository, looked at as looks has it | loads: load and unload on somebody's word
 desk        answers what fronts ask | roll_call: waits until all of them have answered
 observing   what callers have set of traces and logs | accounts: what is told of versions
 offers      the repository's words as a worker's orders | facts, ledger, journal: what telemetry learns

@@ -1,7 +1,7 @@
 """Follows the repository: looks at it now and then, and tells the lifecycle what it offers.
 
-One look at a time, and each in a thread, for a disk may be slow. What callers have put in place of a
-model's configuration or files (`Override`) is part of every look from then on.
+One look at a time, and each in a thread, for a disk may be slow; at how much of it, `looks` decides. What
+callers have put in place of a model's configuration or files (`Override`) is part of every look from then on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from gateway.core.clock import monotonic_s
 from gateway.core.errors import InvalidInput, ModelUnavailable, Overloaded
 from gateway.lifecycle import offers
+from gateway.lifecycle.looks import Looks
 from gateway.lifecycle.manager import Lifecycle
 from gateway.repository.catalogue import Catalogue, ModelEntry, Override
 from gateway.repository.index import settle
@@ -37,6 +38,7 @@ class Following:
         gpus: Callable[[], int] = int,
         fronts: int = 1,
         sources: Sources | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self._sources = Sources(settings.paths, (), None, monotonic_s) if sources is None else sources
         self._settings = settings
@@ -44,6 +46,8 @@ class Following:
         self._lifecycle = lifecycle
         self._gpus = gpus
         self._fronts = fronts
+        self._looks = looks or Looks(None, 0.0, monotonic_s)
+        self._known_gpus = -1
         self._turn = asyncio.Lock()
         self._served = self._previous = Catalogue()
         self._has_looked = False
@@ -61,16 +65,26 @@ class Following:
 
     async def _look(self) -> None:
         async with self._turn:
+            names = self._looks.next((*self.overrides, *self._sources.linked))
+            if names is not None and not names and not self._is_needed():
+                return
             try:
-                current = await asyncio.to_thread(self._sources.look, self._previous, dict(self.overrides))
+                current = await asyncio.to_thread(self._sources.look, dict(self.overrides), names)
             except RepositoryUnreachable as error:
                 if error.text != self._fault:
                     log.error("%s; what is known goes on being served", error.text)
                 self._fault = error.text
+                self._looks.failed()
                 return
+            self._looks.saw(self._previous if self._has_looked else current, current)
             self._served = settle(self._served, self._previous, current) if self._has_looked else current
             self._previous, self._has_looked, self._fault = current, True, ""
+            self._known_gpus = self._gpus()
             self._lifecycle.reconcile(self._offered(self._served))
+
+    def _is_needed(self) -> bool:
+        """Whether there is something to reconcile although no local model may have changed."""
+        return self._sources.is_due or self._lifecycle.is_doubting or self._gpus() != self._known_gpus
 
     async def look_at(self, name: str, override: Override | None) -> ModelEntry:
         """What there is of one model now, with `override`.
@@ -105,6 +119,7 @@ class Following:
 
     def adopt(self, name: str, entry: ModelEntry | None, override: Override | None) -> None:
         """From now on this is what is known of the model: no second look has to agree."""
+        self._looks.adopted(name)
         self._served = _with(self._served, name, entry)
         self._previous = _with(self._previous, name, entry)
         if override is None:

@@ -105,6 +105,11 @@ class Lifecycle:
         self._handovers.settle_all()
         self._end_batch()
 
+    @property
+    def is_doubting(self) -> bool:
+        """True while the next look is to show whether what seems gone really is."""
+        return bool(self._doubted)
+
     def unload(self, name: str) -> None:
         """Serves no version of `name` until it is loaded; harmless for a model that is not there."""
         versions = self._models.get(name, {})

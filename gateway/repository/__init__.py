@@ -5,6 +5,7 @@ pbtxt       config.pbtxt to a PartialConfig; what is not honoured is refused by 
             tensors, dynamic_batching, warmup, options for its parts | beside: the files that it names
 normalised  a PartialConfig and what a worker found to the one complete ModelConfig of a version
 formats     which engine a model file is for | versions: which version folders are served
+watching    which models may have changed, as the system tells
 folder      reading a folder that may hold links, devices and half a file
 ensemble    the graph of models in an ensemble | parts: whether the models it names exist and fit
 json_config a load's own configuration | staging: a load's own files

@@ -8,7 +8,7 @@ does not displace the version that serves.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -51,11 +51,52 @@ class RepositoryUnreachable(Exception):
         self.text = text
 
 
+class Local:
+    """All local repositories together; remembers each as it was found, so that a look may be at a part.
+
+    Blocks; one look at a time. Invariant: `_found` has the roots' catalogues before any is held against
+    another, which is how an entry that was refused on another's account comes back when that goes.
+    """
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = tuple(roots)
+        self._found: tuple[Catalogue, ...] = ()
+        self.linked: frozenset[str] = (
+            frozenset()
+        )  # models of which a part lies elsewhere, at the last whole look
+
+    def look(self, overrides: Overrides = _NO_OVERRIDES, names: Collection[str] | None = None) -> Catalogue:
+        """Everything, or what it was with `names` looked at anew; raises RepositoryUnreachable."""
+        known = self._found or (_NO_CATALOGUE,) * len(self._roots)
+        if names is None or not self._found:
+            self._found = tuple(
+                _found(root, before, overrides) for root, before in zip(self._roots, known, strict=True)
+            )
+            self.linked = frozenset(
+                name
+                for root, found in zip(self._roots, self._found, strict=True)
+                for name, entry in found.entries.items()
+                if _is_linked(os.path.realpath(root), entry)
+            )
+        else:
+            self._found = tuple(
+                _found_again(root, before, overrides, names)
+                for root, before in zip(self._roots, known, strict=True)
+            )
+        return _combined(self._found, overrides)
+
+
 def scan_all(
     roots: Iterable[Path], previous: Catalogue = _NO_CATALOGUE, overrides: Overrides = _NO_OVERRIDES
 ) -> Catalogue:
     """Every repository in one catalogue; raises RepositoryUnreachable where one of them is."""
-    found = merge([scan(root, previous, overrides) for root in roots])
+    return _combined([_found(root, previous, overrides) for root in roots], overrides, previous)
+
+
+def _combined(
+    catalogues: Sequence[Catalogue], overrides: Overrides, previous: Catalogue = _NO_CATALOGUE
+) -> Catalogue:
+    found = merge(catalogues)
     elsewhere = {
         name: _read_model(name, override.root, previous.entries.get(name), override.config)
         for name, override in overrides.items()
@@ -92,8 +133,31 @@ def scan(root: Path, previous: Catalogue = _NO_CATALOGUE, overrides: Overrides =
     Reads names, states and configurations; parses a configuration (0.2 ms) only where it differs from
     that in `previous`.
     """
+    found = _found(root, previous, overrides)
+    return Catalogue(refuse_clashes(found.entries), found.ignored)
+
+
+def _found(root: Path, previous: Catalogue, overrides: Overrides) -> Catalogue:
     real, names = _listed(root)
-    entries, ignored = {}, []
+    return _read(real, names, Catalogue(), previous, overrides)
+
+
+def _found_again(root: Path, before: Catalogue, overrides: Overrides, names: Collection[str]) -> Catalogue:
+    """`before`, but for `names`, which are looked at."""
+    real = os.path.realpath(root)
+    if not os.path.isdir(real):
+        raise RepositoryUnreachable(f"repository '{shown(root.name)}': is not there")
+    rest = {name: entry for name, entry in before.entries.items() if name not in names}
+    told = {shown(name) for name in names}
+    ignored = tuple(one for one in before.ignored if one.name not in told)
+    return _read(real, sorted(names), Catalogue(rest, ignored), before, overrides)
+
+
+def _read(
+    real: str, names: Iterable[str], rest: Catalogue, previous: Catalogue, overrides: Overrides
+) -> Catalogue:
+    """`rest` and the models of these names that are there."""
+    entries, ignored = dict(rest.entries), list(rest.ignored)
     for name in names:
         if name.startswith(".") or not os.path.isdir(f"{real}/{name}"):
             continue
@@ -105,7 +169,13 @@ def scan(root: Path, previous: Catalogue = _NO_CATALOGUE, overrides: Overrides =
         override = overrides.get(name)
         config = override.config if override else None
         entries[name] = _read_model(name, real, previous.entries.get(name), config)
-    return Catalogue(refuse_clashes(entries), tuple(ignored))
+    return Catalogue(entries, tuple(ignored))
+
+
+def _is_linked(root: str, entry: ModelEntry) -> bool:
+    """True where its folder, or one of its versions, is a link: changes of what that leads to go unseen."""
+    folder = f"{root}/{entry.name}"
+    return os.path.islink(folder) or any(one.path != f"{folder}/{one.version}" for one in entry.versions)
 
 
 def _listed(root: Path) -> tuple[str, list[str]]:

@@ -67,6 +67,14 @@ class RepositorySettings(BaseModel):
     poll_s: float = Field(
         2.0, ge=0, le=86_400, description="Seconds between looks at the folders; 0 looks once, at the start."
     )
+    watch: bool = Field(
+        True,
+        description="Whether a look is at those models only of which the system has told that they changed "
+        "(inotify), where it does.",
+    )
+    rescan_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds between looks at all models, whatever the system tells."
+    )
     default_max_batch_size: int = Field(
         64,
         ge=1,

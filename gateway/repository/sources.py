@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from gateway.core.clock import Clock
 from gateway.repository.catalogue import Catalogue, ModelEntry, Override
 from gateway.repository.index import merge, refuse_clashes
-from gateway.repository.local import scan_all, scan_one
+from gateway.repository.local import Local, scan_one
 from gateway.repository.parts import refuse_unsound
 from gateway.repository.settings import StoreSettings
 from gateway.repository.stores.objects import Objects, ObstoreObjects, StoreFailed
@@ -34,6 +34,7 @@ class Sources:
         open_store: Open = ObstoreObjects,
     ) -> None:
         self._paths = tuple(paths)
+        self._local = Local(self._paths)
         self._clock = clock
         self._stores = tuple(stores)
         self._cache = cache
@@ -42,15 +43,28 @@ class Sources:
         self._due: dict[str, float] = {}
         self._faults: dict[str, str] = {}
 
-    def look(self, previous: Catalogue, overrides: Mapping[str, Override]) -> Catalogue:
-        """All there is now; raises RepositoryUnreachable for a local folder that cannot be read."""
+    @property
+    def linked(self) -> frozenset[str]:
+        """Local models of which a part lies elsewhere, where nobody tells of changes."""
+        return self._local.linked
+
+    @property
+    def is_due(self) -> bool:
+        """True when it is time to look at a store."""
+        now = self._clock()
+        return any(now >= self._due.get(one.name, 0.0) for one in self._stores)
+
+    def look(self, overrides: Mapping[str, Override], names: Collection[str] | None = None) -> Catalogue:
+        """All there is now, of local models only `names` looked at anew where they are given.
+
+        Raises RepositoryUnreachable for a local folder that cannot be read.
+        """
         now = self._clock()
         for settings in self._stores:
             if now >= self._due.get(settings.name, 0.0):
                 self._due[settings.name] = now + settings.poll_s
                 self._look_at(settings)
-        local = scan_all(self._paths, previous, overrides)
-        return self._joined(local)
+        return self._joined(self._local.look(overrides, names))
 
     def look_for(self, name: str, previous: Catalogue, override: Override | None) -> ModelEntry | None:
         """One model as `look` would find it now, stores included; None where it is nowhere."""
@@ -58,7 +72,7 @@ class Sources:
             self._look_at(settings)
         if not self._stores or (override and override.root):
             return scan_one(self._paths, name, previous, override)
-        return self.look(previous, {} if override is None else {name: override}).entries.get(name)
+        return self.look({} if override is None else {name: override}, {name}).entries.get(name)
 
     def objects(self, source: str) -> Objects:
         """Where a source's files are read from."""

@@ -20,7 +20,7 @@ from gateway.repository.catalogue import (
     to_spec,
 )
 from gateway.repository.formats import FORMATS
-from gateway.repository.local import RepositoryUnreachable, scan, scan_all, scan_one
+from gateway.repository.local import Local, RepositoryUnreachable, scan, scan_all, scan_one
 from gateway.repository.versions import parse_folder
 from tests.fakes.ensembles import DIAMOND, add_ensemble, config_of
 
@@ -588,3 +588,72 @@ def test_a_folder_given_hides_that_of_the_model_or_makes_a_new_one(root: Path, t
     assert found.entries["n"].config.max_batch_size == 4
     assert scan_one([root], "n", found, overrides["n"]) == found.entries["n"]
     assert scan_all([root], found).entries.keys() == {"a"}
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "A", "b", "ens", "bad name"]),
+        st.sampled_from(["put", "drop", "config", "broken", "link", "other"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHANGES)
+def test_a_look_at_what_has_changed_finds_what_a_look_at_everything_does(
+    changes: list[tuple[str, str]],
+) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        roots = [Path(made, "one"), Path(made, "two")]
+        for root in roots:
+            root.mkdir()
+        known = Local(roots)
+        known.look()
+        for name, what in changes:
+            _change(roots, name, what)
+            assert known.look(names={name}) == scan_all(roots)
+        assert known.look() == scan_all(roots)
+
+
+def _change(roots: list[Path], name: str, what: str) -> None:
+    root = roots[what == "other"]
+    folder = root / name
+    if what in {"put", "other"} and not (folder / "1").exists():
+        put(root, name, 1)
+    elif what == "drop" and folder.exists():
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+    elif what == "config":
+        folder.mkdir(exist_ok=True)
+        (folder / "config.pbtxt").write_text("max_batch_size: 4")
+    elif what == "broken":
+        folder.mkdir(exist_ok=True)
+        (folder / "config.pbtxt").write_text("max_batch_size: {")
+    elif what == "link" and not folder.exists():
+        (root / f".{name}").mkdir(exist_ok=True)
+        folder.symlink_to(root / f".{name}")
+
+
+def test_models_of_which_a_part_lies_elsewhere_are_known(root: Path) -> None:
+    put(root, "plain", 1)
+    put(root, ".kept", 1)
+    (root / "linked").symlink_to(root / ".kept")
+    put(root, "half", 1)
+    (root / "half" / "2").symlink_to(root / "half" / "1")
+    known = Local([root])
+    known.look()
+    assert known.linked == {"linked", "half"}
+
+
+def test_an_ensemble_hears_of_its_parts(root: Path) -> None:
+    add_ensemble(root, "e", config_of(DIAMOND, *ENDS))
+    known = Local([root])
+    assert known.look().entries["e"].broken
+    for name in ("double", "add"):
+        put(root, name, 1)
+    after = known.look(names={"double", "add"})
+    assert after == scan_all([root])
+    assert not after.entries["e"].broken

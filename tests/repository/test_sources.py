@@ -25,7 +25,7 @@ class Bench:
         )
 
     def look(self) -> list[str]:
-        return sorted(self.sources.look(Catalogue(), {}).entries)
+        return sorted(self.sources.look({}).entries)
 
 
 def test_all_of_them_are_one_repository(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_one_that_never_answered_is_asked_again(tmp_path: Path) -> None:
 def test_a_name_that_stands_in_two_places_is_served_from_neither(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.stores["one"].files["here/1/model.onnx"] = b"x"
-    entry = bench.sources.look(Catalogue(), {}).entries["here"]
+    entry = bench.sources.look({}).entries["here"]
     assert entry.broken == "stands in 2 repositories"
