@@ -232,6 +232,7 @@ class Controller:
             group.create_task(self._tick(), name="tick")
             metrics_port, admin_port = await self._listen(), await self._admin.start()
             ports = await self.fronts.wait_until_listening()
+            await self._following.has_tried.wait()
             self._is_serving = True
             told = {**ports, "metrics": metrics_port, **admin_port}
             announce(told)

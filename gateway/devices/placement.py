@@ -33,13 +33,14 @@ class Room(msgspec.Struct, frozen=True):
     """A device and what is on it.
 
     `free_bytes` are those that nobody has reserved; `usable_bytes` are free once nobody is there, -1 for
-    all the memory of the device. `occupants` has one label for each instance, as `Want.apart_from` names
-    them.
+    all the memory of the device. `occupants` are the `instances` there, counted by the labels that
+    `Want.apart_from` has for them.
     """
 
     device: Device
     free_bytes: int
-    occupants: tuple[str, ...] = ()
+    occupants: Mapping[str, int] = {}
+    instances: int = 0
     usable_bytes: int = -1
 
     @property
@@ -143,7 +144,7 @@ def _crowds(apart_from: frozenset[str], rooms: Iterable[Room]) -> Callable[[Room
     on_device: Counter[str] = Counter()
     on_card: Counter[str] = Counter()
     for room in rooms:
-        there = sum(occupant in apart_from for occupant in room.occupants)
+        there = sum(room.occupants.get(label, 0) for label in apart_from)
         on_device[room.device.id] += there
         on_card[_card(room.device)] += there
     return lambda room: (on_device[room.device.id], on_card[_card(room.device)])
@@ -162,7 +163,7 @@ def _emptiest(needs_bytes: int, room: Room) -> tuple[float, float]:
     # Of equally empty ones that with the fewest instances for its processors, which tells them apart
     # where nobody knows how large instances are.
     free_part = (room.free_bytes - needs_bytes) / max(1, room.most_bytes)
-    return -free_part, len(room.occupants) / max(room.device.compute_share, 1e-6)
+    return -free_part, room.instances / max(room.device.compute_share, 1e-6)
 
 
 _PREFERENCES: Mapping[Policy, Callable[[int, Room], tuple[float, float]]] = {

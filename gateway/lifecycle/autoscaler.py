@@ -14,7 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
 from gateway.lifecycle.demand import Demands, kept_s
 from gateway.lifecycle.offers import Offer, first_count
-from gateway.lifecycle.scaling import Bounds, Rules, ScaleState, decide, observed, target_of
+from gateway.lifecycle.scaling import Bounds, Rules, ScaleState, bounded, decide, observed, target_of
 from gateway.lifecycle.settings import ScalingSettings
 
 
@@ -99,10 +99,13 @@ class Autoscaler:
             return
         seen = self._seen.setdefault(version.key, _Seen(now))
         seen.see(version.ready, now)
-        rules, bounds = self._rules(version), self._bounds(version)
-        seen.state = observed(seen.state, now, self._demands.concurrency(version.key), rules)
-        unused_s = self._unused_s(version, seen, now)
-        seen.state, desired, _ = decide(now, seen.state, version.ready, rules, bounds, unused_s=unused_s)
+        bounds, unused_s = self._bounds(version), self._unused_s(version, seen, now)
+        if bounds.low == bounds.high:  # most versions: what the load is makes no difference
+            desired = bounded(bounds.low, bounds, unused_s)
+        else:
+            rules = self._rules(version)
+            seen.state = observed(seen.state, now, self._demands.concurrency(version.key), rules)
+            seen.state, desired, _ = decide(now, seen.state, version.ready, rules, bounds, unused_s=unused_s)
         if version.ready and desired != version.wanted:
             version.scale_to(desired)
 

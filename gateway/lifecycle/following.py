@@ -52,6 +52,7 @@ class Following:
         self._served = self._previous = Catalogue()
         self._has_looked = False
         self._fault = ""
+        self.has_tried = asyncio.Event()  # the first look is over, whatever it found
         self.overrides: dict[str, Override] = {}
 
     async def follow(self) -> None:
@@ -59,6 +60,7 @@ class Following:
         poll_s = self._settings.poll_s
         while True:
             await self._look()
+            self.has_tried.set()
             if self._has_looked and not poll_s:
                 return
             await asyncio.sleep(poll_s or FIRST_LOOK_S)

@@ -21,7 +21,7 @@ from gateway.devices.inventory import Look
 from gateway.devices.placement import NoRoom, Placement, Policy, Room, Want, candidates, place
 from gateway.devices.reserve import Reserve
 from gateway.devices.seats import seat_of
-from gateway.lifecycle.books import Entry, Stage, by_stage, free_bytes
+from gateway.lifecycle.books import Books, Entry, Stage
 from gateway.lifecycle.eviction import Resident, choose
 from gateway.lifecycle.facts import InstanceEvicted, Tell
 from gateway.lifecycle.means import Ask, Grant, Timer, Timers
@@ -83,7 +83,7 @@ class Placer:
         self._tickets = count(1)
         # Invariant: a ticket waits or has an entry, never both; only those that load have a slot.
         self._waiting: dict[int, _Waiting] = {}
-        self._entries: dict[int, Entry] = {}
+        self._books = Books()
         self._evict: dict[int, Callable[[], None]] = {}
         self._loading: dict[int, str] = {}
         self._beside: set[int] = set()  # of those: some began while another was at it on the same device
@@ -108,23 +108,26 @@ class Placer:
     def statistics(self) -> PlacingStatistics:
         """How the books stand."""
         capacities = {one.id: self._capacity(one) for one in self._look.devices}
-        taken = by_stage(self._entries.values())
+        taken = self._books.by_stage()
         return PlacingStatistics(self._look.devices, capacities, taken, self.waiting, self.running)
 
     def see(self, look: Look) -> None:
         """Takes a new look over; instances on devices that are lost have to leave them."""
         self._look = look
         lost = {one.id for one in look.devices if not one.is_healthy}
-        for ticket, entry in tuple(self._entries.items()):
-            if entry.device in lost and entry.stage == "loaded" and ticket in self._evict:
-                self._evict[ticket]()
+        for device in lost:
+            for ticket in tuple(self._books.on(device, "loaded")):
+                if ticket in self._evict:
+                    self._evict[ticket]()
         self._hand_out()
 
     def check(self) -> None:
         """Asserts the invariants."""
-        assert not self._waiting.keys() & self._entries.keys()
-        assert self._evict.keys() == self._waiting.keys() | self._entries.keys()
-        assert self._loading.keys() <= self._entries.keys()
+        self._books.check()
+        entries = self._books.tickets.keys()
+        assert not self._waiting.keys() & entries
+        assert self._evict.keys() == self._waiting.keys() | entries
+        assert self._loading.keys() <= entries
         for device in self._look.devices:
             loading = sum(1 for one in self._loading.values() if one == device.id)
             assert loading <= self._means.slots, f"{loading} loads on {device.id}"
@@ -154,7 +157,7 @@ class Placer:
         is_believed = device == CPU or ticket not in self._beside
         self._beside.discard(ticket)
         believed = measured_bytes if is_believed else None
-        entry = self._entries[ticket]
+        entry = self._books[ticket]
         if believed is not None:
             believed = max(believed, entry.least_bytes)
         self._move(ticket, "loaded", entry.size_bytes if believed is None else believed)
@@ -163,24 +166,22 @@ class Placer:
 
     def failed_for_memory(self, ticket: int) -> bool:
         """See means.Places."""
-        entry = self._entries[ticket]
+        entry = self._books[ticket]
         self._distrusted[entry.key] = entry.size_bytes * _DISTRUST
-        is_leaving = any(
-            one.stage == "leaving" and one.device == entry.device for one in self._entries.values()
-        )
+        is_leaving = bool(self._books.on(entry.device, "leaving"))
         return self._make_room(entry.device, max(1, entry.size_bytes)) or is_leaving
 
     def leaving(self, ticket: int) -> None:
         """See means.Places."""
         self._ends_loading(ticket)
-        self._move(ticket, "leaving", self._entries[ticket].size_bytes)
+        self._move(ticket, "leaving", self._books[ticket].size_bytes)
         self._hand_out()
 
     def leave(self, ticket: int) -> None:
         """See means.Places."""
         if waiting := self._waiting.pop(ticket, None):
             _cancel(waiting)
-        self._entries.pop(ticket, None)
+        self._books.remove(ticket)
         self._evict.pop(ticket, None)
         self._ends_loading(ticket)
         self._hand_out()
@@ -230,9 +231,9 @@ class Placer:
         _cancel(waiting)
         self._last_turns[ask.key.name] = next(self._turns)
         self._urgent_in_a_row = self._urgent_in_a_row + 1 if ask.is_urgent else 0
-        self._entries[ticket] = Entry(
-            ask.key, device.id, ask.needs_bytes, "reserved", self._means.clock(), ask.pinned, ask.least_bytes
-        )
+        since, needs_bytes = self._means.clock(), ask.needs_bytes
+        entry = Entry(ask.key, device.id, needs_bytes, "reserved", since, ask.pinned, ask.least_bytes)
+        self._books.put(ticket, entry)
         self._begins_loading(ticket, device.id)
         has_gpus = bool(self._look.gpus)
         seat = seat_of(device, has_gpus=has_gpus, is_shared=ask.is_shared)
@@ -243,11 +244,7 @@ class Placer:
         for room in sorted(candidates(want, rooms), key=lambda one: -one.free_bytes):
             if want.needs_bytes > room.most_bytes:
                 continue
-            leaving = sum(
-                one.size_bytes
-                for one in self._entries.values()
-                if one.device == room.device.id and one.stage == "leaving"
-            )
+            leaving = self._books.bytes(room.device.id, "leaving")
             missing = want.needs_bytes - room.free_bytes - leaving
             if missing <= 0 or self._make_room(room.device.id, missing):
                 return room.device.id
@@ -257,9 +254,7 @@ class Placer:
         """Puts out instances that come to so much; false where that cannot be."""
         now = self._means.clock()
         residents = [
-            self._resident(ticket, entry)
-            for ticket, entry in self._entries.items()
-            if entry.device == device and entry.stage == "loaded"
+            self._resident(ticket, entry) for ticket, entry in self._books.on(device, "loaded").items()
         ]
         chosen = choose(residents, missing_bytes, now, self._means.settings.minimum_residency_s)
         if chosen is None:
@@ -311,17 +306,18 @@ class Placer:
     # ---- books -----------------------------------------------------------------------------------------
 
     def _move(self, ticket: int, stage: Stage, size_bytes: int) -> None:
-        self._entries[ticket] = msgspec.structs.replace(
-            self._entries[ticket], stage=stage, size_bytes=size_bytes, since=self._means.clock()
-        )
+        entry, since = self._books[ticket], self._means.clock()
+        moved = msgspec.structs.replace(entry, stage=stage, size_bytes=size_bytes, since=since)
+        self._books.put(ticket, moved)
 
     def _rooms(self) -> list[Room]:
-        entries = self._entries.values()
+        books = self._books
         return [
             Room(
                 device,
-                free_bytes(entries, device.id, capacity, self._look.free_bytes.get(device.id)),
-                tuple(one.key.name for one in entries if one.device == device.id),
+                books.free_bytes(device.id, capacity, self._look.free_bytes.get(device.id)),
+                books.models(device.id),
+                books.instances(device.id),
                 capacity,
             )
             for device in self._look.devices

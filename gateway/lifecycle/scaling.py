@@ -90,10 +90,11 @@ def decide(
     wanted = (*kept, Sample(now, desired)) if rules.scale_down_delay_s else ()
     desired = max(desired, ceil(max((one.concurrency for one in wanted), default=0.0)))
     after = ScaleState(_recent(state.samples, now, rules), panic_at, max_in_panic, wanted)
-    return Decision(after, _bounded(desired, bounds, unused_s), panic_at is not None)
+    return Decision(after, bounded(desired, bounds, unused_s), panic_at is not None)
 
 
-def _bounded(desired: int, bounds: Bounds, unused_s: float | None) -> int:
+def bounded(desired: int, bounds: Bounds, unused_s: float | None) -> int:
+    """`desired` within `bounds`, or none of what has not been used for as long as it was to stay."""
     is_unused = unused_s is not None and 0 <= bounds.keep_alive_s <= unused_s
     if bounds.may_be_zero and is_unused:
         return 0

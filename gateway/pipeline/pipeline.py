@@ -12,7 +12,7 @@ from math import inf
 from gateway.control.messages import Activate
 from gateway.core.clock import Clock
 from gateway.core.ensemble import EnsembleGraph
-from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Reason
+from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, Reason
 from gateway.core.messages import NO_PARAMETERS, Done, InferRequest, StreamSink, Ticket
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
@@ -165,6 +165,8 @@ class Pipeline:
             )
 
     def _unknown(self, model: str, version: int | str) -> GatewayError:
+        if not self._catalogue.is_complete:
+            return Overloaded("the repository has not been read yet", retry_after_s=1.0)
         broken = self._catalogue.broken(model)
         if broken:
             return ModelUnavailable(f"model '{model}' cannot be served: {broken}", retry_after_s=30.0)

@@ -26,6 +26,7 @@ from gateway.workers.messages import Broken
 # How long one thread may keep the others of the process from running Python: 5 ms, the default, is as long
 # as a whole load, and a batch of a small model needs the lock for 0.05 ms.
 SWITCH_S = 0.0005
+TIDY_S = 1.0
 # glibc has up to eight arenas a core, and what a closed model leaves in one serves no other: two do.
 _M_ARENA_MAX, _ARENAS = -8, 2
 
@@ -46,7 +47,7 @@ class Tenancy:
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._stops: dict[threading.Thread, Stop] = {}
-        self._is_ending = False
+        self._is_ending = self._is_tidying = False
 
     @property
     def count(self) -> int:
@@ -74,6 +75,22 @@ class Tenancy:
         for thread in threads:
             thread.join()
 
+    def _tidy_soon(self) -> None:
+        """Gives back what models have left: once a second at most, for it holds everybody up (1 to 5 ms)."""
+        with self._lock:
+            if self._is_tidying:
+                return
+            self._is_tidying = True
+        timer = threading.Timer(TIDY_S, self._tidy)
+        timer.daemon = True
+        timer.start()
+
+    def _tidy(self) -> None:
+        with self._lock:
+            self._is_tidying = False
+        gc.collect()
+        _libc.malloc_trim(0)
+
     def _run(self, control: socket.socket) -> None:
         thread = threading.current_thread()
 
@@ -94,9 +111,12 @@ class Tenancy:
         if status:
             sys.stderr.flush()
             os._exit(status)
-        gc.collect()
-        _libc.malloc_trim(0)
         with self._lock:
             self._threads.discard(thread)
             self._stops.pop(thread, None)
-        control.close()  # last of all: the controller takes its memory for free from now on
+        self._tidy_soon()
+        # Last of all: the controller takes its memory for free from now on. Closing alone would tell it
+        # up to a second later, when the pulse's wait for this socket is over.
+        with suppress(OSError):
+            control.shutdown(socket.SHUT_RDWR)
+        control.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def mig(card: int, nth: int, sevenths: int = 1, gib: int = 10) -> Device:
 
 def room(device: Device, free_gib: float | None = None, *occupants: str) -> Room:
     free = device.memory_bytes if free_gib is None else int(free_gib * GIB)
-    return Room(device, free, occupants)
+    return Room(device, free, Counter(occupants), len(occupants))
 
 
 def chosen(want: Want, rooms: list[Room], policy: Policy = "pack") -> str:
@@ -252,7 +254,7 @@ def test_more_free_memory_never_takes_room_away(
         return
     index = data.draw(st.integers(0, len(rooms) - 1))
     one = rooms[index]
-    rooms[index] = Room(one.device, one.free_bytes + more, one.occupants)
+    rooms[index] = Room(one.device, one.free_bytes + more, one.occupants, one.instances)
     assert isinstance(place(want, rooms, "pack"), Placement)
 
 
@@ -271,7 +273,8 @@ def test_spreading_balances(cards: int, instances: int, needs: int) -> None:
     counts = [0] * cards
     for _ in range(instances):
         rooms = [
-            Room(gpu(number), 80 * GIB - count * needs, ("m",) * count) for number, count in enumerate(counts)
+            Room(gpu(number), 80 * GIB - count * needs, {"m": count}, count)
+            for number, count in enumerate(counts)
         ]
         placed = place(Want(needs), rooms, "spread")
         assert isinstance(placed, Placement)

@@ -27,7 +27,7 @@ class Bench:
         self.objects = FakeObjects({"m/1/model.onnx": b"weights" * 100, "m/1/more": b"more"})
         settings = StoreSettings(name="s", url="memory:///")
         sources = Sources([], [settings], tmp_path, lambda: 1.0, lambda _: self.objects)
-        sources.look_for("m", sources.look(_NOTHING, {}), None)
+        sources.look_for("m", sources.look({}), None)
         self.cache = Cache(tmp_path / "cache", 1 << 30)
         self.fetcher = Fetcher(sources, self.cache)
         self.told: list[tuple[str, str]] = []

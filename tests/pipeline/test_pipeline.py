@@ -211,6 +211,16 @@ def test_unknown_names_are_said_to_be_and_make_no_label(name: str, version: int,
     assert (world.records[0].model, world.records[0].version) == ("", 0)
 
 
+def test_before_the_repository_was_read_nobody_knows_what_is_unknown() -> None:
+    world = World()
+    world.ask(request=InferRequest("double", 0, ()))
+    assert world.reasons() == ["OVERLOADED"]
+    assert str(world.got[0]) == "the repository has not been read yet"
+    world.world("ready")
+    world.ask(request=InferRequest("nope", 0, ()))
+    assert world.reasons()[1:] == ["NOT_FOUND"]
+
+
 def test_a_model_that_lost_all_its_versions_and_a_broken_one_are_told_apart() -> None:
     world = World()
     world.world()
@@ -609,9 +619,9 @@ def test_a_stream_is_refused_as_an_inference_is() -> None:
     world = World()
     sinks = [KeptStream(), KeptStream()]
     unknown = row_request(1.0, model="nobody")
-    assert world.pipeline.stream(unknown, sinks[0]) is None
     world.world("ready")
     world.attach()
+    assert world.pipeline.stream(unknown, sinks[0]) is None
     assert world.pipeline.stream(row_request(1.0, width=3), sinks[1]) is None
     reasons = [end.reason for sink in sinks for end in sink.ends if end is not None]
     assert reasons == [Reason.NOT_FOUND, Reason.INVALID_INPUT] == [one.reason for one in world.records]

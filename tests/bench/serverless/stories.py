@@ -196,6 +196,29 @@ def drawn(gateway: Gateway, draw: Callable[[], int], count: int, clients: int) -
     return asyncio.run(run())
 
 
+def offered(
+    gateway: Gateway, draw: Callable[[], int], count: int, a_second: float
+) -> list[tuple[int, Outcome]]:
+    """`count` requests at a steady rate, whatever becomes of those before, each to a model by chance."""
+
+    async def run() -> list[tuple[int, Outcome]]:
+        client, found = Client(gateway.http), list[tuple[int, Outcome]]()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+
+        async def ask(rank: int) -> None:
+            found.append((rank, await client.ask(f"m{rank}")))
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                await asyncio.sleep(begun + number / a_second - loop.time())
+                group.create_task(ask(draw()))
+        await client.close()
+        return found
+
+    return asyncio.run(run())
+
+
 def statuses(outcomes: Sequence[Outcome]) -> Counter[int]:
     """How often each status came."""
     return Counter(one.status for one in outcomes)
