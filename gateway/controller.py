@@ -46,6 +46,8 @@ from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
 from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
+from gateway.lifecycle.operated import Operated
+from gateway.lifecycle.overview import Overview
 from gateway.lifecycle.placing import Placer
 from gateway.lifecycle.predictions import Predictions
 from gateway.lifecycle.prefetch import Prefetch
@@ -150,7 +152,7 @@ class Controller:
         self._is_serving = False
         self._metrics = MetricsService(self._render, lambda: self._is_serving and self.fronts.are_listening)
         self._metrics_listener = Listener(self._metrics, config.wire, monotonic_s)
-        self._admin = AdminListener(config.admin, config.wire, config.server.insecure_dev, monotonic_s)
+        self._admin = self._listener_for_operators()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -166,6 +168,12 @@ class Controller:
             monotonic_s,
             tell,
         )
+
+    def _listener_for_operators(self) -> AdminListener:
+        config, known = self._config, (self._demands.usage, monotonic_s)
+        overview = Overview(self.lifecycle, self._following, self.placer.memory, *known)
+        served = Operated(overview, self._desk)
+        return AdminListener(config.admin, config.wire, config.server.insecure_dev, monotonic_s, served)
 
     def _shared_workers(self, loop: asyncio.AbstractEventLoop) -> SharedWorkers:
         settings, new_id = self._config.workers, self.supervisor.new_id

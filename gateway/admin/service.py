@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from starlette.applications import Starlette
+
+from gateway.admin.app import Repository, app
+from gateway.admin.door import Door
 from gateway.admin.doorkeeper import Doorkeeper, read_token
+from gateway.admin.models import Served
 from gateway.admin.settings import AdminSettings
-from gateway.admin.versions import Versions
 from gateway.control.settings import is_loopback
 from gateway.repository.archives import Limits
+from gateway.repository.resumable import Resumable
 from gateway.repository.uploads import Uploads
 from gateway.wire.asgi import AsgiEndpoint
 from gateway.wire.exchange import Endpoint, Head
@@ -25,8 +30,8 @@ class AdminFailed(Exception):
 class AdminService:
     """Whatever the path, the app answers."""
 
-    def __init__(self, versions: Versions, max_archive_bytes: int) -> None:
-        self._endpoint = AsgiEndpoint(versions.app(), max_archive_bytes)
+    def __init__(self, application: Starlette, max_archive_bytes: int) -> None:
+        self._endpoint = AsgiEndpoint(application, max_archive_bytes)
 
     def route(self, head: Head) -> Endpoint:
         """See wire.exchange.Service."""
@@ -44,7 +49,12 @@ class AdminListener:
     """
 
     def __init__(
-        self, settings: AdminSettings, wire: WireSettings, insecure_dev: bool, now: Callable[[], float]
+        self,
+        settings: AdminSettings,
+        wire: WireSettings,
+        insecure_dev: bool,
+        now: Callable[[], float],
+        served: Served,
     ) -> None:
         self._settings = settings
         self._wire = wire.model_copy(
@@ -56,6 +66,7 @@ class AdminListener:
         )
         self._is_open = insecure_dev and is_loopback(settings.host)
         self._now = now
+        self._served = served
         self._running: tuple[Listener, AdminService] | None = None
 
     async def start(self) -> Mapping[str, int]:
@@ -64,8 +75,8 @@ class AdminListener:
         if settings.uploads is None:
             return {}
         try:
-            versions = await asyncio.to_thread(self._open, settings.uploads)
-            service = AdminService(versions, settings.max_archive_bytes)
+            door, repository = await asyncio.to_thread(self._open, settings.uploads)
+            service = AdminService(app(door, repository, self._served), settings.max_archive_bytes)
             listener = Listener(service, self._wire, self._now)
             self._running = (listener, service)
             _, port = await listener.start(settings.host, settings.port)
@@ -80,7 +91,7 @@ class AdminListener:
             await listener.drain(0.0)
             await service.aclose()
 
-    def _open(self, root: Path) -> Versions:
+    def _open(self, root: Path) -> tuple[Door, Repository]:
         """Reads the token, and removes what a killed gateway has left staged; blocks on the disk."""
         settings = self._settings
         try:
@@ -92,4 +103,7 @@ class AdminListener:
         limits = Limits(settings.max_files, settings.max_version_bytes, settings.trusted_code)
         uploads = Uploads(root, limits)
         uploads.remove_abandoned()
-        return Versions(uploads, Doorkeeper(token, is_open=self._is_open), settings.max_archive_bytes)
+        resumable = Resumable(uploads, limits, settings.upload_keep_s, settings.max_uploads)
+        resumable.expire()
+        repository = Repository(uploads, resumable, settings.max_archive_bytes)
+        return Door(Doorkeeper(token, is_open=self._is_open)), repository

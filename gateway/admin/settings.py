@@ -28,6 +28,10 @@ class AdminSettings(BaseModel):
     max_archive_bytes: int = Field(8 << 30, ge=1, le=1 << 50, description="Most bytes of an archive.")
     max_version_bytes: int = Field(32 << 30, ge=1, le=1 << 50, description="Most bytes that unpack from it.")
     upload_timeout_s: float = Field(3600.0, gt=0, le=604_800, description="Time to receive an archive.")
+    upload_keep_s: float = Field(
+        86_400.0, gt=0, le=31_536_000, description="Time that an upload broken off can go on."
+    )
+    max_uploads: int = Field(64, ge=1, le=4096, description="Most such uploads at a time.")
     max_files: int = Field(1024, ge=1, le=4096, description="Most files of a version.")
 
     @model_validator(mode="after")

@@ -1,91 +1,39 @@
-"""The admin API of versions: sent as an archive, looked at, removed; each change is told to the audit log.
+"""Versions as operators send them whole: as an archive; looked at, removed.
 
-PUT, GET and DELETE of /admin/v1/models/{model}/versions/{version}. A version never changes, so a PUT
-needs no precondition: the same files again are no change, others are a conflict. A DELETE needs If-Match.
+A version never changes, so a PUT needs no precondition: the same files again are no change, others are a
+conflict. A DELETE needs If-Match.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from pathlib import Path
 
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from gateway.admin.digests import sha256_of
-from gateway.admin.doorkeeper import Doorkeeper
-from gateway.core.errors import GatewayError, InvalidInput, Reason, TooLarge
-from gateway.core.model import check_name, parse_version
-from gateway.repository.folder import FolderRefused
+from gateway.admin.door import Handler, model_of, unmet, version_of
+from gateway.core.errors import InvalidInput, TooLarge
 from gateway.repository.uploads import Uploads
-
-log = logging.getLogger("gateway.admin")
-
-PATH = "/admin/v1/models/{model}/versions/{version}"
-_STATUS = {
-    Reason.INVALID_INPUT: 400,
-    Reason.UNAUTHENTICATED: 401,
-    Reason.FORBIDDEN: 403,
-    Reason.NOT_FOUND: 404,
-    Reason.CONFLICT: 409,
-    Reason.TOO_LARGE: 413,
-}
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-Handler = Callable[[Request, str, int], Awaitable[Response]]
 
 
 class Versions:
-    """The app's routes; changes are one after the other, so that If-Match means what it says."""
+    """Handlers; changes are one after the other by `turn`, so that If-Match means what it says."""
 
-    def __init__(self, uploads: Uploads, doorkeeper: Doorkeeper, max_archive_bytes: int) -> None:
+    def __init__(self, uploads: Uploads, max_archive_bytes: int, turn: asyncio.Lock) -> None:
         self._uploads = uploads
-        self._doorkeeper = doorkeeper
         self._max_archive_bytes = max_archive_bytes
-        self._turn = asyncio.Lock()
+        self._turn = turn
 
-    def app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route(PATH, self._answer(self._put), methods=["PUT"], name="put_version"),
-                Route(PATH, self._answer(self._get), methods=["GET"], name="get_version"),
-                Route(PATH, self._answer(self._delete), methods=["DELETE"], name="delete_version"),
-            ]
-        )
+    def handlers(self) -> Mapping[str, Handler]:
+        """By the names of their operations."""
+        return {"put_version": self._put, "get_version": self._get, "delete_version": self._delete}
 
-    def _answer(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Checks the right first: who has none learns nothing of what there is."""
-
-        async def answer(request: Request) -> Response:
-            who, response = "nobody", Response(status_code=500)
-            try:
-                headers = request.headers
-                who = self._doorkeeper.check(headers.get("authorization", ""), headers.get("host", ""))
-                response = await handler(request, *_named(request))
-            except GatewayError as error:
-                response = _refusal(_STATUS.get(error.reason, 500), error.reason.value, error.text)
-            except FolderRefused as error:
-                response = _refusal(409, Reason.CONFLICT.value, error.text)
-            except ClientDisconnect:
-                response = Response(status_code=400)  # nobody reads it; the log does
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
-                response = _refusal(507, "STORAGE_FULL", "the repository's disk is full")
-            finally:
-                if request.method not in {"GET", "HEAD"}:
-                    _tell(request, who, response.status_code)
-            return response
-
-        return answer
-
-    async def _put(self, request: Request, model: str, version: int) -> Response:
+    async def _put(self, request: Request) -> Response:
+        model, version = model_of(request), version_of(request)
         promised = sha256_of(request.headers.get("content-digest", ""))
         folder = await asyncio.to_thread(self._uploads.new_folder)
         try:
@@ -111,46 +59,25 @@ class Versions:
                 await asyncio.to_thread(file.write, part)
         return digest.digest()
 
-    async def _get(self, request: Request, model: str, version: int) -> Response:
-        return await self._shown(model, version, 200)
+    async def _get(self, request: Request) -> Response:
+        return await self._shown(model_of(request), version_of(request), 200)
 
-    async def _delete(self, request: Request, model: str, version: int) -> Response:
-        condition = request.headers.get("if-match", "")
-        if not condition:
-            text = "If-Match is needed: the ETag that GET has shown"
-            return _refusal(428, "PRECONDITION_REQUIRED", text)
+    async def _delete(self, request: Request) -> Response:
+        model, version = model_of(request), version_of(request)
         async with self._turn:
             stored = await asyncio.to_thread(self._uploads.look, model, version)
-            if f'"{stored.tag}"' not in {one.strip() for one in condition.split(",")}:
-                text = "the version is not what it was when its ETag was shown"
-                return _refusal(412, "PRECONDITION_FAILED", text)
+            if (refused := unmet(request, stored.tag)) is not None:
+                return refused
             await asyncio.to_thread(self._uploads.remove, model, version)
         return Response(status_code=204)
 
     async def _shown(self, model: str, version: int, status: int) -> Response:
-        stored = await asyncio.to_thread(self._uploads.look, model, version)
-        files = [{"name": name, "size_bytes": size_bytes} for name, size_bytes in stored.files]
-        body = {"model": model, "version": str(version), "files": files}
-        return JSONResponse(body, status, headers={"etag": f'"{stored.tag}"'})
+        return await shown(self._uploads, model, version, status)
 
 
-def _named(request: Request) -> tuple[str, int]:
-    model, version = request.path_params["model"], parse_version(request.path_params["version"])
-    if not isinstance(version, int) or not version:
-        raise InvalidInput("a version is named by its number here")
-    return check_name(model), version
-
-
-def _refusal(status: int, code: str, text: str) -> Response:
-    return JSONResponse({"error": text, "code": code}, status)
-
-
-def _tell(request: Request, who: str, status: int) -> None:
-    """One line for each change that was asked for, done or not; names that are none are shortened."""
-    model, version = (ascii(request.path_params[name])[1:-1][:128] for name in ("model", "version"))
-    about = {"event": "audit", "action": request.method, "model": model, "version": version}
-    log.info(
-        "audit: %s %s/%s by %s: %d",
-        *(request.method, model, version, who, status),
-        extra={**about, "by": who, "status": status},
-    )
+async def shown(uploads: Uploads, model: str, version: int, status: int) -> Response:
+    """The answer that shows a version, with its ETag."""
+    stored = await asyncio.to_thread(uploads.look, model, version)
+    files = [{"name": name, "size_bytes": size_bytes} for name, size_bytes in stored.files]
+    body = {"model": model, "version": str(version), "files": files}
+    return JSONResponse(body, status, headers={"etag": f'"{stored.tag}"'})

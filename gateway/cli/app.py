@@ -10,6 +10,7 @@ from gateway.cli.check import check
 from gateway.cli.devices import devices
 from gateway.cli.models import models
 from gateway.cli.plugins import plugins
+from gateway.cli.push import push
 from gateway.cli.serve import serve
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ def _root(
 app.command()(serve)
 app.command()(check)
 app.command()(models)
+app.command()(push)
 app.command()(devices)
 app.command()(plugins)
 app.command("bench")(bench_command)

@@ -101,7 +101,7 @@ class Desk:
 
     async def _serve(self, number: int) -> None:
         try:
-            answer = await self._answer(await self._question(number))
+            answer = await self.answer(await self._question(number))
         except GatewayError as error:
             answer = refusal(error)
         except Exception as error:  # a bug in here costs one answer, not the gateway
@@ -128,7 +128,8 @@ class Desk:
             inline, fds = pack(self._encode(refusal(Overloaded("there is no memory for the answer"))))
         reply(Answered(ask.number, inline), fds)
 
-    async def _answer(self, question: Question) -> Answer:
+    async def answer(self, question: Question) -> Answer:
+        """What is asked for, done or told; raises GatewayError. For whoever is in this process."""
         match question:
             case GetIndex():
                 return ModelIndex(self._loads.index())

@@ -20,7 +20,7 @@ Done = Callable[[str, str], None]
 
 
 class Fetcher:
-    """Implements means.Fetching; fetches while `run` runs.
+    """Implements means.Fetching; fetches while `run` runs, and then what was asked for before.
 
     Invariant: one task for each version in `_waiting`, which may be nobody's by now.
     """
@@ -30,6 +30,7 @@ class Fetcher:
         self._cache = cache
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._group: asyncio.TaskGroup | None = None
+        self._early: list[Offer] = []
         self._waiting: dict[str, list[Done]] = {}
         self._paths: dict[str, str] = {}  # marks by the folders that were handed out
 
@@ -38,14 +39,16 @@ class Fetcher:
         await asyncio.to_thread(self._cache.open)
         async with asyncio.TaskGroup() as group:
             self._group = group
+            early, self._early = self._early, []
+            for offer in early:
+                self._begin(offer)
             await asyncio.Event().wait()
 
     def fetch(self, offer: Offer, on_done: Done) -> Callable[[], None]:
         """See means.Fetching."""
         mark = offer.mark
         if mark not in self._waiting:
-            assert self._group is not None, "nothing is loaded before it runs"
-            self._group.create_task(self._bring(offer), name=f"fetch {offer.key}")
+            self._begin(offer)
         self._waiting.setdefault(mark, []).append(on_done)
 
         def stop() -> None:
@@ -54,6 +57,12 @@ class Fetcher:
                 self._waiting[mark].remove(on_done)
 
         return stop
+
+    def _begin(self, offer: Offer) -> None:
+        if self._group is None:
+            self._early.append(offer)
+        else:
+            self._group.create_task(self._bring(offer), name=f"fetch {offer.key}")
 
     def release(self, path: str) -> None:
         """See means.Fetching."""

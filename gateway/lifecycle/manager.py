@@ -181,6 +181,10 @@ class Lifecycle:
         ordered = sorted(entries, key=lambda entry: (entry.name, entry.version))
         return with_parts(ordered, graphs) if graphs else tuple(ordered)
 
+    def version(self, key: ModelKey) -> Version | None:
+        """That version, None where there is none."""
+        return self._versions.get(key)
+
     def names(self) -> Iterable[str]:
         """The models that can be called."""
         return [name for name in self._models if name not in self._unloaded]

@@ -178,7 +178,7 @@ def catalogue_of(
             offer = _offer(entry, one, runtime, options, default_max_batch_size)
             offer = _placed(offer, places(entry.config.groups, gpus))
             offers[offer.key] = offer
-    labels = {name: entry.config.labels for name, entry in found.entries.items() if entry.config.labels}
+    labels = {name: entry.labels for name, entry in found.entries.items() if entry.labels}
     return Catalogue(offers, broken, labels)
 
 

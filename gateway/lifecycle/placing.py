@@ -111,6 +111,14 @@ class Placer:
         taken = self._books.by_stage()
         return PlacingStatistics(self._look.devices, capacities, taken, self.waiting, self.running)
 
+    def memory(self) -> Mapping[ModelKey, Mapping[str, int]]:
+        """What the instances of each version have, by device."""
+        found: dict[ModelKey, dict[str, int]] = {}
+        for entry in self._books.tickets.values():
+            there = found.setdefault(entry.key, {})
+            there[entry.device] = there.get(entry.device, 0) + entry.size_bytes
+        return found
+
     def see(self, look: Look) -> None:
         """Takes a new look over; instances on devices that are lost have to leave them."""
         self._look = look

@@ -9,6 +9,7 @@ import os
 
 from gateway.repository.catalogue import Beside, PartialConfig
 from gateway.repository.folder import FolderRefused, check_regular, fingerprint, read_whole, resolve, why
+from gateway.repository.moved_labels import read_moved
 from gateway.repository.refusal import ConfigRefused
 from gateway.repository.sequence_batching import initial_files
 
@@ -26,8 +27,9 @@ _NOTHING = Beside()
 def read_beside(folder: str, root: str, config: PartialConfig) -> Beside:
     """What lies in the model's `folder`, which is free of links; raises ConfigRefused."""
     states = initial_files(config.sequence)
+    moved = read_moved(folder, root)
     if not config.label_files and not config.warmup and not states:
-        return _NOTHING
+        return Beside(moved_labels=moved) if moved else _NOTHING
     files = {one.file for sample in config.warmup for one in sample.inputs if one.file}
     warmup = _find(folder, WARMUP_FOLDER, root, files, "input_data_file")
     initial = _find(folder, STATE_FOLDER, root, states, "data_file")
@@ -36,6 +38,7 @@ def read_beside(folder: str, root: str, config: PartialConfig) -> Beside:
         warmup_paths={file: path for file, (path, _) in warmup.items()},
         state_paths={file: path for file, (path, _) in initial.items()},
         fingerprint=fingerprint(repr((warmup, initial)).encode()) if warmup or initial else "",
+        moved_labels=moved,
     )
 
 

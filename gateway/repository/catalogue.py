@@ -61,13 +61,15 @@ class Beside(msgspec.Struct, frozen=True):
     """What the files that a configuration names add to it.
 
     `class_labels` by output, in the order of the classes; `warmup_paths` and `state_paths` by name of the
-    file, for the worker alone; `fingerprint` changes with the files of both.
+    file, for the worker alone; `fingerprint` changes with the files of both. `moved_labels` are names for
+    versions, over those that the configuration has.
     """
 
     class_labels: Mapping[str, tuple[str, ...]] = {}
     warmup_paths: Mapping[str, str] = {}
     fingerprint: str = ""
     state_paths: Mapping[str, str] = {}
+    moved_labels: Mapping[str, int] = {}
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -140,6 +142,12 @@ class ModelEntry(msgspec.Struct, frozen=True):
     @property
     def beside(self) -> Beside:
         return self.config_file.beside
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """Names for versions, served or not."""
+        moved = self.beside.moved_labels
+        return {**self.config.labels, **moved} if moved else self.config.labels
 
     def find(self, version: int) -> VersionEntry | None:
         """The served version of that number, or None."""

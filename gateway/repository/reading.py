@@ -24,12 +24,16 @@ def read_config(folder: str, name: str, root: str, known: ConfigFile, given: byt
     """
     data = read_whole(f"{folder}/{CONFIG_NAME}", root, pbtxt.MAX_CONFIG_BYTES) if given is None else given
     if data is None:
-        return ConfigFile()
+        return _beside(folder, root, ConfigFile())
     mark = fingerprint(data)
     try:
         read = known if mark == known.fingerprint else ConfigFile(mark, pbtxt.parse(data, name))
     except ConfigRefused as error:
         return ConfigFile(mark, PartialConfig(), error.text)
+    return _beside(folder, root, read)
+
+
+def _beside(folder: str, root: str, read: ConfigFile) -> ConfigFile:
     try:
         beside = read_beside(folder, root, read.config)
     except ConfigRefused as error:

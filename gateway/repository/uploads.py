@@ -1,7 +1,8 @@
 """Versions that operators send: staged beside the models, made visible whole by one rename, never changed.
 
 The staging folder lies in the repository itself, since only there a rename is one step; its name begins
-with a dot, so no scan looks into it. What a killed gateway has left there the next one removes.
+with a dot, so no scan looks into it. What a killed gateway has left there the next one removes, but for
+uploads that can go on (`resumable`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from gateway.repository.archives import Limits, Unpacked, unpack
 from gateway.repository.folder import fingerprint, survey
 
 _STAGING = ".uploads"
+RESUMABLE = "resumable-"
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 _CHUNK_BYTES = 1 << 20
 
@@ -36,20 +39,31 @@ class Uploads:
     """One repository that versions may be sent to; one gateway at a time. All methods block on the disk."""
 
     def __init__(self, root: Path, limits: Limits) -> None:
-        self._root = Path(os.path.realpath(root))
+        self.root = Path(os.path.realpath(root))
+        self.staging = self.root / _STAGING
         self._limits = limits
 
     def remove_abandoned(self) -> None:
         """Must be called before anything is staged: what is there was left by one that was killed."""
-        shutil.rmtree(self._root / _STAGING, ignore_errors=True)
+        for folder in self.staged():
+            if not folder.name.startswith(RESUMABLE):
+                self.discard(folder)
+        with suppress(OSError):  # not there, or not empty
+            self.staging.rmdir()
 
-    def new_folder(self) -> Path:
-        """A folder for one upload, with a name nobody can guess; `discard` it in the end."""
-        staging = self._root / _STAGING
-        staging.mkdir(mode=0o700, exist_ok=True)
-        if staging.is_symlink():
+    def staged(self) -> list[Path]:
+        """All that is staged now."""
+        try:
+            return [self.staging / name for name in os.listdir(self.staging)]
+        except FileNotFoundError:
+            return []
+
+    def new_folder(self, name: str = "") -> Path:
+        """A folder for one upload, by default with a name nobody can guess; `discard` it in the end."""
+        self.staging.mkdir(mode=0o700, exist_ok=True)
+        if self.staging.is_symlink():
             raise InvalidInput(f"'{_STAGING}' in the repository is a link")
-        folder = staging / secrets.token_hex(16)
+        folder = self.staging / (name or secrets.token_hex(16))
         folder.mkdir(mode=0o700)
         return folder
 
@@ -63,20 +77,25 @@ class Uploads:
         Raises InvalidInput, TooLarge, or Conflict where the version is there with other files; a version
         is what it was from its first moment to its last.
         """
-        place = self._place(model, version)
+        self._place(model, version)
         files = unpack(archive, folder / "version", self._limits)
-        _make_readable(folder / "version")
+        return self.show(folder / "version", files, model, version)
+
+    def show(self, folder: Path, files: Sequence[Unpacked], model: str, version: int) -> bool:
+        """Shows `folder`, which has exactly these files, as that version; returns and raises as `publish`."""
+        place = self._place(model, version)
+        _make_readable(folder)
         place.parent.mkdir(exist_ok=True)
         try:
-            os.rename(folder / "version", place)  # takes the place of an empty folder, and of nothing else
+            os.rename(folder, place)  # takes the place of an empty folder, and of nothing else
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
             if _is_same(place, files):
                 return False
             raise Conflict(f"version {version} of '{model}' is there already, with other files") from None
-        _sync(place.parent)
-        _sync(self._root)
+        sync(place.parent)
+        sync(self.root)
         return True
 
     def look(self, model: str, version: int) -> Stored:
@@ -84,7 +103,7 @@ class Uploads:
         place = self._place(model, version)
         if not place.is_dir():
             raise ModelNotFound(f"there is no version {version} of '{model}' in this repository")
-        stamps = survey(str(place), str(self._root))
+        stamps = survey(str(place), str(self.root))
         return Stored(
             fingerprint(repr(stamps).encode()), tuple((stamp.name, stamp.size_bytes) for stamp in stamps)
         )
@@ -94,7 +113,7 @@ class Uploads:
         place, folder = self._place(model, version), self.new_folder()
         try:
             os.rename(place, folder / "removed")
-            _sync(place.parent)
+            sync(place.parent)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelNotFound(f"there is no version {version} of '{model}' in this repository") from None
         finally:
@@ -103,10 +122,14 @@ class Uploads:
     def _place(self, model: str, version: int) -> Path:
         if not 0 < version <= MAX_VERSION:
             raise InvalidInput("a model version is an integral value > 0")
-        folder = self._root / check_name(model)
+        return self.folder_of(model) / str(version)
+
+    def folder_of(self, model: str) -> Path:
+        """The model's folder, there or not; raises InvalidInput for a name that is none, or a link's."""
+        folder = self.root / check_name(model)
         if folder.is_symlink():
             raise InvalidInput(f"the folder of '{model}' is a link: nothing can be sent through it")
-        return folder / str(version)
+        return folder
 
 
 def _make_readable(folder: Path) -> None:
@@ -115,11 +138,12 @@ def _make_readable(folder: Path) -> None:
         os.chmod(path, 0o755)
         for name in names:
             os.chmod(f"{path}/{name}", 0o644)
-            _sync(Path(path, name))
-        _sync(Path(path))
+            sync(Path(path, name))
+        sync(Path(path))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """What was written there is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -133,10 +157,11 @@ def _is_same(place: Path, files: Sequence[Unpacked]) -> bool:
     there = {stamp.name: stamp.size_bytes for stamp in survey(str(place), str(place))}
     if there != {file.name: file.size_bytes for file in files}:
         return False
-    return all(_sha256(place / file.name) == file.sha256 for file in files)
+    return all(sha256_of(place / file.name) == file.sha256 for file in files)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The file's digest, in hex."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while part := file.read(_CHUNK_BYTES):

@@ -16,6 +16,8 @@ from pathlib import Path
 import watchfiles
 
 log = logging.getLogger("gateway.repository")
+# It tells of every change, which is nobody's business, and of its own errors.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 _TURN_MS = 200
 _DEBOUNCE_MS, _STEP_MS = 50, 20
@@ -106,8 +108,9 @@ class Watcher:
 
 
 def _model_of(path: str, root: str) -> str:
-    """The folder in `root` that `path` is, or is in; "" for a path that is not below it."""
-    return path[len(root) + 1 :].split("/", 1)[0] if path.startswith(f"{root}/") else ""
+    """The folder in `root` that `path` is, or is in; "" for a path that is not below it, or a hidden one."""
+    name = path[len(root) + 1 :].split("/", 1)[0] if path.startswith(f"{root}/") else ""
+    return "" if name.startswith(".") else name
 
 
 def _mark(root: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from gateway.admin.service import AdminFailed, AdminListener
 from gateway.admin.settings import AdminSettings
 from gateway.core.clock import monotonic_s
 from gateway.wire.settings import WireSettings
+from tests.fakes.admin import FakeServed
 from tests.repository.test_archives import packed
 from tests.wire.test_listener import run
 
@@ -23,7 +24,7 @@ PATH = "/admin/v1/models/m/versions/1"
 
 def listener(root: Path, *, insecure_dev: bool = False, **settings: object) -> AdminListener:
     chosen = AdminSettings.model_validate({"uploads": root, "port": 0, **settings})
-    return AdminListener(chosen, SMALL, insecure_dev, monotonic_s)
+    return AdminListener(chosen, SMALL, insecure_dev, monotonic_s, FakeServed())
 
 
 def asked(port: int, method: str, body: bytes = b"", **headers: str) -> int:
@@ -67,7 +68,7 @@ def test_without_a_token_it_is_open_for_insecure_dev_alone(
 
 def test_off_it_does_not_listen() -> None:
     async def scenario() -> None:
-        admin = AdminListener(AdminSettings(), SMALL, True, monotonic_s)
+        admin = AdminListener(AdminSettings(), SMALL, True, monotonic_s, FakeServed())
         assert await admin.start() == {}
         await admin.aclose()
 

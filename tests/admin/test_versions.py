@@ -13,13 +13,11 @@ from typing import Any
 import pytest
 
 from gateway.admin.doorkeeper import Doorkeeper
-from gateway.admin.versions import Versions
-from gateway.repository.archives import Limits
 from gateway.repository.uploads import Uploads
+from tests.fakes.admin import TOKEN, application
 from tests.fakes.asgi import Answer, call
 from tests.repository.test_archives import PLAIN, packed
 
-TOKEN = "0123456789abcdef"
 PATH = "/admin/v1/models/m/versions/1"
 ARCHIVE = packed("tar.gz", PLAIN)
 
@@ -35,8 +33,7 @@ class Desk:
         told = {"authorization": f"Bearer {TOKEN}"}
         told.update({name.replace("_", "-"): value for name, value in headers.items()})
         # As the controller makes it, but for each call, since each has a loop of its own.
-        versions = Versions(Uploads(self.root, Limits(8, 1 << 20)), self._doorkeeper, 4096)
-        return call(versions.app(), method, path, told, body)
+        return call(application(self.root, self._doorkeeper), method, path, told, body)
 
     def is_clean(self) -> bool:
         """Whether nothing is staged any more."""

@@ -14,6 +14,7 @@ TESTS = ROOT / "tests"
 # Modules that no test in the mirrored folder names, each with the reason.
 WITHOUT_OWN_TEST = {
     "__main__.py": "two lines, run by tests/cli",
+    "finding.py": "a part of the controller's composition",
     "front.py": "composition root, run by tests/processes and tests/interop",
     "workers/forkserver.py": "run by tests/workers/test_supervisor.py with real processes",
     "scheduling/contract.py": "Protocols",

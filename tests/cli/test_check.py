@@ -1,5 +1,8 @@
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
 from gateway.cli.check import problems
 from gateway.core.sequence import SequenceBatching
 from gateway.repository.catalogue import (
@@ -56,3 +59,18 @@ def test_an_ensemble_is_checked_against_its_parts(tmp_path: Path) -> None:
     assert list(problems(scan_all([tmp_path]))) == ["e: step 2 (model 'add'): there is no such model"]
     identity(tmp_path / "add" / "1")
     assert list(problems(scan_all([tmp_path]))) == []
+
+
+def test_one_model_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    runner = CliRunner()
+    empty = runner.invoke(app, ["check", str(tmp_path / "m")])
+    assert (empty.exit_code, "m: no version can be loaded" in empty.output) == (1, True), empty.output
+    (tmp_path / "m" / "1" / "model.onnx").write_bytes(b"x")
+    sound = runner.invoke(app, ["check", str(tmp_path / "m")])
+    assert (sound.exit_code, sound.output) == (0, "m/1: onnxruntime_onnx, can be served\n"), sound.output
+    (tmp_path / "m" / "config.pbtxt").write_text("max_batch_size: many")
+    broken = runner.invoke(app, ["check", str(tmp_path / "m")])
+    assert (broken.exit_code, "config.pbtxt" in broken.output) == (1, True)
+    for folder in ("none", "."):
+        assert runner.invoke(app, ["check", str(tmp_path / folder / "a b")]).exit_code == 2

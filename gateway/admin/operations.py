@@ -1,0 +1,85 @@
+"""Every operation of the admin API: the routes are made of this table, and so is their description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from gateway.admin import documents as d
+
+BASE = "/admin/v1"
+OCTETS, TEXT = "application/octet-stream", "text/plain"
+_MODEL = "/models/{model}"
+_VERSION = _MODEL + "/versions/{version}"
+_LABEL = _MODEL + "/labels/{label}"
+_UPLOAD = "/uploads/{upload}"
+_FILE = _UPLOAD + "/files/{file:path}"
+
+
+class Operation(NamedTuple):
+    """One route. `sent` is the body's document, or its media type; `needs_tag`: If-Match must be sent."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    answers: Mapping[int, type[BaseModel] | str | None]
+    sent: type[BaseModel] | str | None = None
+    needs_tag: bool = False
+    headers: tuple[str, ...] = ()
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("list_models", "GET", "/models", "All models and how they are served.", {200: d.Models}),
+    Operation("get_model", "GET", _MODEL, "One model; its ETag changes with its files.", {200: d.ModelState}),
+    Operation("delete_model", "DELETE", _MODEL, "Removes a model.", {204: None}, needs_tag=True),
+    Operation("load_model", "POST", _MODEL + "/load", "Loads it; answered once it is ready.", {204: None}),
+    Operation(
+        *("unload_model", "POST", _MODEL + "/unload", "Serves it no more until it is loaded."),
+        {204: None},
+        d.Unload,
+    ),
+    Operation("get_config", "GET", _MODEL + "/config", "Its config.pbtxt.", {200: TEXT}),
+    Operation(
+        *("put_config", "PUT", _MODEL + "/config", "Its config.pbtxt from now on: checked, then replaced."),
+        {200: None, 201: None},
+        TEXT,
+        headers=("If-Match",),
+    ),
+    Operation("get_labels", "GET", _MODEL + "/labels", "Labels that were moved.", {200: d.Labels}),
+    Operation(
+        *("put_label", "PUT", _LABEL, "The label names that version from now on."),
+        {200: d.Labels},
+        d.LabelTarget,
+        headers=("If-Match",),
+    ),
+    Operation("delete_label", "DELETE", _LABEL, "Back to config.pbtxt's.", {204: None}, needs_tag=True),
+    Operation(
+        *("put_version", "PUT", _VERSION, "A version as tar, tar.gz or zip; it appears whole."),
+        {200: d.Version, 201: d.Version},
+        OCTETS,
+        headers=("Content-Digest",),
+    ),
+    Operation("get_version", "GET", _VERSION, "The files of a version.", {200: d.Version}),
+    Operation("delete_version", "DELETE", _VERSION, "Removes a version.", {204: None}, needs_tag=True),
+    Operation(
+        *("begin_upload", "POST", "/uploads", "Begins an upload that may be broken off and go on."),
+        {201: d.Upload},
+        d.UploadPlan,
+    ),
+    Operation("get_upload", "GET", _UPLOAD, "How far it is.", {200: d.Upload}),
+    Operation(
+        *("send_file", "PATCH", _FILE, "Appends to a file of it, from Upload-Offset on."),
+        {204: None},
+        OCTETS,
+        headers=("Upload-Offset",),
+    ),
+    Operation(
+        *("finish_upload", "POST", _UPLOAD + "/finish", "Checks the digests and shows the version."),
+        {200: d.Version, 201: d.Version},
+    ),
+    Operation("abandon_upload", "DELETE", _UPLOAD, "Forgets it and what it has.", {204: None}),
+    Operation("describe", "GET", "/openapi.json", "This description.", {200: "application/json"}),
+)
