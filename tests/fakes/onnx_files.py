@@ -38,9 +38,9 @@ def identity(path: Path, element: int = TensorProto.FLOAT, dims: Sequence[Any] =
     )
 
 
-def mlp(path: Path) -> Path:
+def mlp(path: Path, seed: int = 0) -> Path:
     """input FP32 [-1,30] to output FP32 [-1,1] by 64 and 32 units, sigmoid at the end."""
-    draw, sizes, nodes, weights, last = np.random.default_rng(0), (30, 64, 32, 1), [], [], "input"
+    draw, sizes, nodes, weights, last = np.random.default_rng(seed), (30, 64, 32, 1), [], [], "input"
     for i, (before, after) in enumerate(pairwise(sizes)):
         weights.append((f"w{i}", draw.standard_normal((before, after)).astype("f4")))
         nodes.append(helper.make_node("MatMul", [last, f"w{i}"], [f"m{i}"]))
