@@ -12,9 +12,8 @@ def asked(offer: Offer, index: int, is_urgent: bool, predictions: Predicting, sh
     needs_bytes = predictions.of(offer, bool(shared))
     # In a heap that others have left room in, a model may seem to take nothing; its weights it has.
     least_bytes = 0 if shared is False else offer.size_bytes
-    return Ask(
-        offer.key, place_at(offer, index), is_urgent, needs_bytes, is_pinned(offer), shared, least_bytes
-    )
+    place, pinned, weight = place_at(offer, index), is_pinned(offer), offer.scale.weight
+    return Ask(offer.key, place, is_urgent, needs_bytes, pinned, shared, least_bytes, weight)
 
 
 def is_shared(offer: Offer, settings: WorkerSettings, deaths: int) -> bool | None:

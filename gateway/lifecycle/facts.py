@@ -19,6 +19,13 @@ class InstanceLoaded(msgspec.Struct, frozen=True):
     phases_s: Mapping[str, float]
 
 
+class FirstInference(msgspec.Struct, frozen=True):
+    """The first batch of an instance took so long: engines put off what only some models need."""
+
+    key: ModelKey
+    seconds: float
+
+
 class InstanceFailed(msgspec.Struct, frozen=True):
     """An instance could not be loaded."""
 
@@ -42,5 +49,5 @@ class InstanceEvicted(msgspec.Struct, frozen=True):
     unused_s: float
 
 
-Fact = InstanceLoaded | InstanceFailed | WorkerDied | InstanceEvicted
+Fact = InstanceLoaded | FirstInference | InstanceFailed | WorkerDied | InstanceEvicted
 Tell = Callable[[Fact], None]

@@ -52,6 +52,9 @@ class Owner(Protocol):
     def on_loaded(self, instance: Instance, message: Loaded) -> None:
         """Its worker is ready for batches."""
 
+    def on_inferred(self, instance: Instance, seconds: float) -> None:
+        """Its first batch took so long."""
+
     def on_load_failed(self, instance: Instance, failure: LoadFailed) -> None:
         """It cannot be loaded."""
 
@@ -135,6 +138,8 @@ class Instance:
             self._owner.on_load_failed(self, LoadFailed(reason, is_out_of_memory=True))
 
     def _on_message(self, message: Loaded | LoadFailed | Progress) -> None:
+        if self.phase is Phase.SERVING and isinstance(message, Progress):
+            self._owner.on_inferred(self, message.seconds)
         if self.phase not in {Phase.LOADING, Phase.WARMING}:
             return  # too late: it is being stopped
         match message:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.core.model import ModelKey
-from gateway.lifecycle.facts import Fact, InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import (
+    Fact,
+    FirstInference,
+    InstanceEvicted,
+    InstanceFailed,
+    InstanceLoaded,
+    WorkerDied,
+)
 from gateway.telemetry.exposition import (
     IDLE_BOUNDS_S,
     LOAD_BOUNDS_S,
@@ -74,6 +81,8 @@ class Ledger:
                 phases = {**told, **fact.phases_s}
                 for phase, seconds in phases.items():
                     _observe(series, phase, seconds)
+            case FirstInference(_, seconds):
+                _observe(self._series(fact.key), "first_inference", seconds)
             case InstanceFailed():
                 series = self._series(fact.key)
                 series.results["failed"] = series.results.get("failed", 0) + 1

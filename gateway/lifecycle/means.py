@@ -63,7 +63,8 @@ class Ask(msgspec.Struct, frozen=True):
     """An instance that wants a place: on what, and how much memory it is thought to need (0 unknown).
 
     `is_urgent`: no instance of its version serves. `is_shared`: it is to have a shared worker, or one of
-    its own; None leaves that to the device. `least_bytes` it takes, whatever is measured.
+    its own; None leaves that to the device. `least_bytes` it takes, whatever is measured; `weight` turns it
+    has for one of another model.
     """
 
     key: ModelKey
@@ -73,6 +74,7 @@ class Ask(msgspec.Struct, frozen=True):
     pinned: bool = False
     is_shared: bool | None = False
     least_bytes: int = 0
+    weight: int = 1
 
 
 class Grant(msgspec.Struct, frozen=True):

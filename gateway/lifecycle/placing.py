@@ -26,7 +26,7 @@ from gateway.lifecycle.eviction import Resident, choose
 from gateway.lifecycle.facts import InstanceEvicted, Tell
 from gateway.lifecycle.means import Ask, Grant, Timer, Timers
 from gateway.lifecycle.settings import MemorySettings
-from gateway.lifecycle.turns import Waiter, in_order
+from gateway.lifecycle.turns import Turns, Waiter, in_order
 
 # What did not fit although the books said so is taken to need so much more.
 _DISTRUST = 2
@@ -87,8 +87,7 @@ class Placer:
         self._evict: dict[int, Callable[[], None]] = {}
         self._loading: dict[int, str] = {}
         self._beside: set[int] = set()  # of those: some began while another was at it on the same device
-        self._last_turns: dict[str, int] = {}
-        self._turns = count(1)
+        self._turns = Turns()
         self._urgent_in_a_row = 0
         self._distrusted: dict[ModelKey, int] = {}
         self._is_handing_out = False
@@ -214,7 +213,7 @@ class Placer:
         waiters = [one.waiter for one in self._waiting.values()]
         rooms = self._rooms() if waiters else []
         kept_back: set[str] = set()  # devices on which room is being made for somebody
-        for waiter in in_order(waiters, self._last_turns, self._urgent_in_a_row):
+        for waiter in in_order(waiters, self._turns, self._urgent_in_a_row):
             waiting = self._waiting.get(waiter.ticket)
             if waiting is None:
                 return True
@@ -237,7 +236,7 @@ class Placer:
         ticket, ask = waiting.waiter.ticket, waiting.ask
         del self._waiting[ticket]
         _cancel(waiting)
-        self._last_turns[ask.key.name] = next(self._turns)
+        self._turns.take(ask.key.name, ask.weight)
         self._urgent_in_a_row = self._urgent_in_a_row + 1 if ask.is_urgent else 0
         since, needs_bytes = self._means.clock(), ask.needs_bytes
         entry = Entry(ask.key, device.id, needs_bytes, "reserved", since, ask.pinned, ask.least_bytes)

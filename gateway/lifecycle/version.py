@@ -17,7 +17,7 @@ from gateway.control.messages import VersionView
 from gateway.control.questions import IndexEntry
 from gateway.devices.seats import place_within
 from gateway.lifecycle.asking import asked, is_shared
-from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import FirstInference, InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.failures import Failures
 from gateway.lifecycle.files import Files
 from gateway.lifecycle.indexing import entry_of, shown_state, told_state
@@ -248,10 +248,13 @@ class Version:
         self.state = after(self.state, Event.LOADED)
         self._means.predictions.learn(self._offer, instance.is_shared, instance.measured_bytes)
         load_s, queued_s = now - instance.started_at, instance.started_at - instance.queued_at
-        fetch_s = self._files.fetch_s
-        phases_s = {"fetch": fetch_s, **message.phases_s} if fetch_s else message.phases_s
-        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, phases_s))
+        fetched = {"fetch": self._files.fetch_s} if self._files.fetch_s else {}
+        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, {**fetched, **message.phases_s}))
         self._connect(instance)
+
+    def on_inferred(self, instance: Instance, seconds: float) -> None:
+        """See instance.Owner."""
+        self._means.tell(FirstInference(self.key, seconds))
 
     def _connect(self, instance: Instance) -> None:
         """The view first: a front needs the signature to make use of the instance."""

@@ -12,7 +12,8 @@ from gateway.repository.refusal import ConfigRefused, brief
 _MIN, _MAX = "gateway.min_instances", "gateway.max_instances"
 _KEEP_ALIVE, _TARGET = "gateway.keep_alive", "gateway.target_concurrency"
 _PINNED = "gateway.pinned"
-SCALE_PARAMETERS = (_MIN, _MAX, _KEEP_ALIVE, _TARGET, _PINNED)
+_WEIGHT, MAX_WEIGHT = "gateway.weight", 100
+SCALE_PARAMETERS = (_MIN, _MAX, _KEEP_ALIVE, _TARGET, _PINNED, _WEIGHT)
 _MAX_TARGET = 1_000_000
 _FLAGS: Mapping[str, bool] = {"true": True, "false": False}
 
@@ -32,6 +33,7 @@ def read_scale(message: pb.ModelConfig) -> ScalePolicy:
         _keep_alive(told),
         _target(told),
         _flag(told),
+        _weight(told),
     )
     if policy.max_instances and policy.min_instances > policy.max_instances:
         raise ConfigRefused(f"parameters['{_MIN}']", f"{policy.min_instances} is above {_MAX}")
@@ -66,6 +68,13 @@ def _target(told: Mapping[str, str]) -> float:
     if not (value == 0 or 0.01 <= value <= _MAX_TARGET):
         raise ConfigRefused(f"parameters['{_TARGET}']", f"'{brief(text)}' is not in 0.01..{_MAX_TARGET}")
     return value
+
+
+def _weight(told: Mapping[str, str]) -> int:
+    text = told.get(_WEIGHT, "1")
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_WEIGHT):
+        raise ConfigRefused(f"parameters['{_WEIGHT}']", f"'{brief(text)}' is not in 1..{MAX_WEIGHT}")
+    return int(text)
 
 
 def _flag(told: Mapping[str, str]) -> bool:

@@ -184,10 +184,12 @@ class Worker:
 
     def _serve(self, fd: int) -> None:
         pulse = self._pulse
-        pulse.busy_since = self._clock()
+        pulse.busy_since = begun = self._clock()
         try:
             if self._channels[fd].serve_one():
                 pulse.executed += 1
+                if pulse.executed == 1:
+                    self._tell(Progress("inferred", self._clock() - begun))
         except (FrontGone, ProtocolViolation):
             # What was wrong is the front's to tell: it sees its channel close.
             self._disconnect(fd)

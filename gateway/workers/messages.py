@@ -94,9 +94,13 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
-    """Comes before Loaded: the model has been read, and its warm-up begins."""
+    """Comes before Loaded: the model has been read, and its warm-up begins. Or after it: the first batch ran.
 
-    phase: Literal["warming"]
+    `seconds` is what that took.
+    """
+
+    phase: Literal["warming", "inferred"]
+    seconds: float = 0.0
 
 
 class Broken(msgspec.Struct, frozen=True, tag="broken"):

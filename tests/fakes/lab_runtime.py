@@ -4,8 +4,8 @@
 
     load   {"sleep_s": 0.1} | {"fail": "text"} | {"signal": 9} | {"hang": true}
     rows   {"666": {"do": "raise"}, ...}: what to do when a batch has a row whose first value is 666;
-           `do` is raise, bad_input, broken, memory_error, sleep (with "s"), wait (for "file" to
-           exist), hang, signal (with "n"), wrong_count, wrong_dtype, wrong_shape, wrong_type
+           `do` is raise, bad_input, broken, memory_error, sleep (with "s"), wait (for "file" to exist;
+           it makes "file".begun), hang, signal (with "n"), wrong_count, wrong_dtype, wrong_shape, wrong_type
 
 Its model takes X, FP32 [-1], and answers CHECKSUM, INT64 [1], crc32 of the row's bytes plus the
 version, so that no mix-up of rows or versions can hide, and ROW, FP32 [-1], the row itself.
@@ -123,6 +123,7 @@ def _act(action: Mapping[str, Any], outputs: Sequence[int]) -> Sequence[Any] | N
         case "sleep":
             _FOREVER.wait(action["s"])
         case "wait":
+            open(f"{action['file']}.begun", "a").close()
             while not os.path.exists(action["file"]):
                 _FOREVER.wait(0.005)
         case "hang":

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from gateway.core.model import ModelKey
-from gateway.lifecycle.facts import InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import (
+    FirstInference,
+    InstanceEvicted,
+    InstanceFailed,
+    InstanceLoaded,
+    WorkerDied,
+)
 from gateway.lifecycle.ledger import MAX_PHASES, Ledger
 
 KEY = ModelKey("m", 1)
@@ -18,6 +24,7 @@ def test_loads_and_deaths_are_counted_by_version() -> None:
     counted.record(InstanceLoaded(KEY, 0.5, 0.02, {"session": 0.004}))
     counted.record(InstanceLoaded(KEY, 0.0, 0.03, {"session": 0.005}))
     counted.record(InstanceFailed(ModelKey("a", 2), "why"))
+    counted.record(FirstInference(KEY, 0.001))
     counted.record(WorkerDied(KEY, "SIGKILL", "restart"))
     first, second = counted.loads()
     assert (first.model, first.version, first.results) == ("a", 2, {"failed": 1})
@@ -27,6 +34,7 @@ def test_loads_and_deaths_are_counted_by_version() -> None:
         "spawn": (2, 0.041),
         "total": (2, 0.05),
         "session": (2, 0.009),
+        "first_inference": (1, 0.001),
     }
     assert counted.restarts() == {("m", 1): 1}
     assert counted.process_restarts() == {"front": 0, "zygote": 1}

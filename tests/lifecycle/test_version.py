@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.placement import Place, place_of
-from gateway.lifecycle.facts import InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import FirstInference, InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.states import State
+from gateway.workers.messages import Progress
 from tests.fakes.worlds import World, catalogue, offer
 
 
@@ -598,3 +599,11 @@ def test_no_order_of_events_breaks_an_invariant(events: list[tuple[str, int]], i
         world.lifecycle.check()
     assert world.shown() == "ready"
     assert len(world.fronts.attached) == instances
+
+
+def test_the_first_inference_is_told_once_it_serves() -> None:
+    world = World()
+    (worker,) = world.ready()
+    worker.on_message(Progress("inferred", 0.25))
+    assert FirstInference(world.key, 0.25) in world.facts.told
+    assert world.shown() == "ready"

@@ -27,6 +27,7 @@ def test_nothing_said() -> None:
 def test_everything_said() -> None:
     told = {"min_instances": "1", "max_instances": "4", "keep_alive": "10m", "target_concurrency": "2.5"}
     assert policy(**told, pinned="true") == ScalePolicy(1, 4, 600.0, 2.5, pinned=True)
+    assert policy(weight="7") == ScalePolicy(weight=7)
     assert policy(keep_alive="-1").keep_alive_s == -1.0
 
 
@@ -47,6 +48,9 @@ def test_everything_said() -> None:
         ),
         ({"target_concurrency": "x"}, "parameters['gateway.target_concurrency']: 'x' is not in 0.01.."),
         ({"pinned": "yes"}, "parameters['gateway.pinned']: 'yes' is not one of true, false"),
+        ({"weight": "0"}, "parameters['gateway.weight']: '0' is not in 1..100"),
+        ({"weight": "101"}, "parameters['gateway.weight']: '101' is not in 1..100"),
+        ({"weight": "2.5"}, "parameters['gateway.weight']: '2.5' is not in 1..100"),
         ({"min_instnaces": "1"}, "parameters['gateway.min_instnaces']: is not supported"),
     ],
 )

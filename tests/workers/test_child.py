@@ -18,7 +18,7 @@ from gateway.workers import frames
 from gateway.workers.arena import Arena
 from gateway.workers.channel import WorkerLink
 from gateway.workers.frames import Failure, Kind
-from gateway.workers.messages import Beat, Load, Loaded, LoadFailed, Stop
+from gateway.workers.messages import Beat, Load, Loaded, LoadFailed, Progress, Stop
 from gateway.workers.plans import Signature
 from tests.fakes import onnx_files
 from tests.fakes.forked_worker import LAB, Answers, ForkedWorker, PollLoop
@@ -184,6 +184,9 @@ def test_an_orphan_that_hangs_is_gone_within_5_s(
 def test_beats_come_while_the_engine_computes(worker: ForkedWorker, tmp_path: Path) -> None:
     front = ready(worker, tmp_path, rows={"6": {"do": "hang"}})
     front.run(rows(1))
+    first = worker.hear()
+    assert isinstance(first, Progress)
+    assert (first.phase, 0 < first.seconds < 10) == ("inferred", True)
     front.send(rows(6))
     beats = [worker.hear(beats=True) for _ in range(2)]
     assert all(isinstance(beat, Beat) and beat.executed == 1 for beat in beats)

@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 
 from gateway.workers.frames import Failure
-from gateway.workers.messages import Admit, Beat, Broken, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.messages import (
+    Admit,
+    Beat,
+    Broken,
+    FromWorker,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Stop,
+    ToWorker,
+)
 from tests.fakes.forked_worker import TIMEOUT_S, ForkedWorker
 from tests.fakes.lab_runtime import checksum
 from tests.fakes.waiting import until_blocking
@@ -40,7 +50,7 @@ class Tenant(ForkedWorker):
     def gone(self) -> bool:
         """Waits until it has closed its socket."""
         while packet := self.control.recv(1 << 18):
-            assert isinstance(msgspec.msgpack.decode(packet, type=Beat), Beat)
+            assert isinstance(msgspec.msgpack.decode(packet, type=FromWorker), Beat | Progress)
         return True
 
     def ready(self, path: Path, **told: Any) -> Front:
@@ -81,6 +91,7 @@ def test_each_has_its_model_and_goes_alone(host: ForkedWorker, tmp_path: Path) -
 
 
 def test_descriptors_and_memory_come_back(host: ForkedWorker, tmp_path: Path) -> None:
+    Tenant(host).ready(tmp_path / "stays").run(rows(1.0))
     before = len(host.descriptors())
     for number in range(6):
         tenant = Tenant(host)
@@ -96,6 +107,7 @@ def test_one_that_runs_long_does_not_hold_up_the_others(host: ForkedWorker, tmp_
     slow = Tenant(host).ready(tmp_path / "a", rows={"666": {"do": "wait", "file": str(file)}})
     quick = Tenant(host).ready(tmp_path / "b")
     slow.send(rows(666.0))
+    until_blocking(Path(f"{file}.begun").exists)
     assert len(sums(quick.run(rows(1.0)))) == 1
     file.touch()
     slow.loop.run_until(lambda: slow.link.in_flight == 0)
@@ -129,6 +141,7 @@ def test_the_worker_ends_after_the_batches_in_hand(host: ForkedWorker, tmp_path:
     slow = Tenant(host).ready(tmp_path / "a", rows={"666": {"do": "wait", "file": str(file)}})
     Tenant(host).ready(tmp_path / "b")
     batch = slow.send(rows(666.0))
+    until_blocking(Path(f"{file}.begun").exists)
     if how == "stop":
         say(host, Stop())
     elif how == "term":
