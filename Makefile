@@ -75,6 +75,7 @@ bench: compiled
 
 bench-peers: compiled
 	$(BIN)/python -m tests.bench.peers
+	$(BIN)/python -m tests.bench.serverless.peers
 
 soak: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -m soak --timeout 900

@@ -28,7 +28,7 @@ from tests.bench.report import at_least
 from tests.bench.servers import Server, free_ports, running
 from tests.bench.suite import CONNECTIONS, Setting, gateway_side
 
-_HERE = Path(__file__).parent / "peer_servers"
+HERE = Path(__file__).parent / "peer_servers"
 _OWN = TensorName("features", "FP32", (-1, 30))
 
 
@@ -107,9 +107,9 @@ def serving(peer: Peer, cpus: frozenset[int]) -> Generator[Server]:
     with tempfile.TemporaryDirectory(prefix=f"bench-{peer.name}-") as work:
         if peer.name == "mlserver":
             _write_mlserver_settings(Path(work), http_port, grpc_port, metrics_port)
-        places = {"bin": str(bin_folder), "here": str(_HERE), "work": work}
+        places = {"bin": str(bin_folder), "here": str(HERE), "work": work}
         command = [part.format_map(places) for part in peer.command]
-        env = _environment_variables(bin_folder, http_port, work)
+        env = environment_variables(bin_folder, http_port, work)
         ready = (http_port, peer.ready)
         with running(command, cpus=cpus, ready=ready, env=env, cwd=Path(work), timeout_s=120) as process:
             yield Server(peer.title, process.pid, http_port)
@@ -124,7 +124,7 @@ def call(peer: Peer, server: Server) -> RestCall:
         body = msgspec.json.encode({"data": rows})
     made = RestCall(peer.path, body)
     status, _, answer = calls.post(server.http_port, made)
-    scores = list(_floats(msgspec.json.decode(answer))) if status == 200 else []
+    scores = list(floats(msgspec.json.decode(answer))) if status == 200 else []
     expected = calls.fraud_score()
     if not any(abs(score - expected) < 1e-5 for score in scores):
         raise calls.WrongAnswer(f"{peer.title}: {status} {answer[:300]!r}, the model says {expected}")
@@ -155,10 +155,10 @@ def _rate(peer: Peer, setting: Setting, server: Server) -> Sample:
     return Sample(load.rate, load.failures, load.requests, load.busy)
 
 
-def _environment_variables(bin_folder: Path, port: int, work: str) -> dict[str, str]:
+def environment_variables(bin_folder: Path, port: int, work: str) -> dict[str, str]:
     return {
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
-        "PYTHONPATH": str(_HERE),
+        "PYTHONPATH": str(HERE),
         "FRAUD_ONNX": str(FRAUD_ONNX.absolute()),
         "PORT": str(port),
         "BENTOML_PORT": str(port),
@@ -186,20 +186,20 @@ def _write_mlserver_settings(folder: Path, http_port: int, grpc_port: int, metri
         "max_batch_size": 64,
         "max_batch_time": 0.002,
     }
-    shutil.copy(_HERE / "mlserver_runtime.py", folder)
+    shutil.copy(HERE / "mlserver_runtime.py", folder)
     (folder / "settings.json").write_bytes(msgspec.json.encode(server))
     (folder / "model-settings.json").write_bytes(msgspec.json.encode(model))
 
 
-def _floats(value: object) -> Generator[float]:
+def floats(value: object) -> Generator[float]:
     """Every number in a JSON value."""
     match value:
         case dict():
             for one in value.values():
-                yield from _floats(one)
+                yield from floats(one)
         case list():
             for one in value:
-                yield from _floats(one)
+                yield from floats(one)
         case int() | float():
             yield float(value)
 

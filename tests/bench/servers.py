@@ -131,8 +131,11 @@ def gateway(
 
 
 @contextmanager
-def triton(repository: Path, *, cpus: frozenset[int]) -> Generator[Server]:
-    """The tritonserver of the wheel nvidia-pytriton, with its Python backend, over `repository`."""
+def triton(repository: Path, *, cpus: frozenset[int], more: Sequence[str] = ()) -> Generator[Server]:
+    """The tritonserver of the wheel nvidia-pytriton, with its Python backend, over `repository`.
+
+    `more` of its flags.
+    """
     home = _triton_home()
     http_port, grpc_port = free_ports(2)
     with tempfile.TemporaryDirectory(prefix="bench-triton-") as folder:
@@ -140,7 +143,7 @@ def triton(repository: Path, *, cpus: frozenset[int]) -> Generator[Server]:
         command = [str(home / "bin" / "tritonserver"), f"--model-repository={repository.absolute()}"]
         command += [f"--backend-directory={backends}", "--allow-metrics=false", "--http-address=127.0.0.1"]
         command += [f"--http-port={http_port}", f"--grpc-port={grpc_port}", "--grpc-address=127.0.0.1"]
-        command += ["--disable-auto-complete-config", "--log-verbose=0", "--log-info=false"]
+        command += ["--disable-auto-complete-config", "--log-verbose=0", "--log-info=false", *more]
         ready = (http_port, "/v2/health/ready")
         with running(command, cpus=cpus, ready=ready, env=_triton_environment(home)) as process:
             yield Server("triton", process.pid, http_port, grpc_port)
