@@ -75,8 +75,7 @@ class Local:
             self.linked = frozenset(
                 name
                 for root, found in zip(self._roots, self._found, strict=True)
-                for name, entry in found.entries.items()
-                if _is_linked(os.path.realpath(root), entry)
+                for name in _linked(os.path.realpath(root), found)
             )
         else:
             self._found = tuple(
@@ -172,10 +171,12 @@ def _read(
     return Catalogue(entries, tuple(ignored))
 
 
-def _is_linked(root: str, entry: ModelEntry) -> bool:
-    """True where its folder, or one of its versions, is a link: changes of what that leads to go unseen."""
-    folder = f"{root}/{entry.name}"
-    return os.path.islink(folder) or any(one.path != f"{folder}/{one.version}" for one in entry.versions)
+def _linked(root: str, found: Catalogue) -> Iterable[str]:
+    """Those whose folder, or one of whose versions, is a link: changes of what that leads to go unseen."""
+    for name, entry in found.entries.items():
+        folder = f"{root}/{name}"
+        if os.path.islink(folder) or any(one.path != f"{folder}/{one.version}" for one in entry.versions):
+            yield name
 
 
 def _listed(root: Path) -> tuple[str, list[str]]:

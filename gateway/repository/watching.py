@@ -43,7 +43,10 @@ def system_watch(roots: Sequence[str], stop: threading.Event) -> Iterator[Found]
 
 
 class Watcher:
-    """Watches from the first `take` on, until `close`; anew where a root was replaced by another folder."""
+    """Watches from the second `take` on, until `close`; anew where a root was replaced by another folder.
+
+    Not from the first, which comes at a start: to begin takes as long as half of the first look at all.
+    """
 
     def __init__(self, roots: Iterable[Path], watch: Watch = system_watch) -> None:
         self._roots = tuple(roots)
@@ -53,12 +56,16 @@ class Watcher:
         # Watching: what changes from now on is told. Sure: and somebody has looked at everything since.
         self._is_watching = self._is_sure = False
         self._marks: tuple[object, ...] = ()
+        self._is_first = True
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._has_failed = False
 
     def take(self) -> frozenset[str] | None:
         """Models that may have changed since the last call; None where that cannot be told (yet)."""
+        if self._is_first:
+            self._is_first = False
+            return None
         marks = tuple(map(_mark, self._roots))
         if marks != self._marks:
             self._marks = marks

@@ -27,6 +27,7 @@ def root(tmp_path: Path) -> Path:
 def watcher(root: Path) -> Generator[Watcher]:
     made = Watcher([root])
     assert made.take() is None, "nobody has looked yet"
+    assert threading.active_count() == 1 or all(one.name != "watch" for one in threading.enumerate())
     until_blocking(lambda: made.take() is not None)
     yield made
     made.close()
@@ -117,6 +118,7 @@ def test_one_that_cannot_watch_says_so_once_and_all_is_looked_at(
     told_ = Told()
     watcher = Watcher([root], told_.watch)
     with caplog.at_level(logging.WARNING):
+        watcher.take()
         watcher.take()
         told_.queue.put([])
         until_blocking(lambda: watcher.take() is not None)

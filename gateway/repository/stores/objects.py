@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from gateway.repository.settings import StoreSettings
 
@@ -57,10 +58,13 @@ class ObstoreObjects:
         except ImportError:
             raise StoreFailed(f"store '{settings.name}': {_EXTRA}") from None
         self._name = settings.name
-        limit = timedelta(seconds=settings.timeout_s)
+        limit, url = timedelta(seconds=settings.timeout_s), settings.url.rstrip("/")
+        # Of plain HTTP a listing names files from the server's root on, though reading starts at the URL.
+        is_web = url.startswith(("http://", "https://"))
+        self._above = f"{urlsplit(url).path.strip('/')}/" if is_web else ""
         try:
             self._store = open_store(
-                settings.url,
+                url,
                 config=dict(settings.options),
                 client_options={"allow_http": settings.allow_http, "timeout": limit},
                 retry_config={"max_retries": _RETRIES, "retry_timeout": limit},
@@ -97,10 +101,9 @@ class ObstoreObjects:
         except Exception as error:  # ruff: ignore[blind-except]
             raise self._failed("cannot be read", error) from None
 
-    @staticmethod
-    def _object(meta: Any) -> StoredObject:
-        tag = meta.get("e_tag") or ""
-        return StoredObject(meta["path"], meta["size"], tag or f"{meta['last_modified']:%s%f}")
+    def _object(self, meta: Any) -> StoredObject:
+        tag, path = meta.get("e_tag") or "", meta["path"].removeprefix(self._above)
+        return StoredObject(path, meta["size"], tag or f"{meta['last_modified']:%s%f}")
 
     def _failed(self, what: str, error: Exception) -> StoreFailed:
         """By the error's class alone: its words quote addresses, and what was sent."""
