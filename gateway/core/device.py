@@ -30,9 +30,9 @@ class Device(msgspec.Struct, frozen=True):
 class Seat(msgspec.Struct, frozen=True):
     """What a worker process is made for, and cannot change afterwards.
 
-    `device` is the one it sees, "" for all that the gateway sees; `environment` is the folder of the
-    prepared environment whose interpreter it runs, "" for the gateway's own. A `is_shared` one hosts
-    instances of several models.
+    `device` is the one it sees, "" for all that the gateway sees; `environment` is what it is forked from
+    (core.environment.Base, encoded), "" for what all are. A `is_shared` one hosts instances of several
+    models.
     """
 
     device: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gateway.core.environment import base_of
 from gateway.lifecycle.means import Ask, Predicting
 from gateway.lifecycle.offers import Offer, is_pinned, place_at
 from gateway.workers.settings import WorkerSettings
@@ -13,7 +16,8 @@ def asked(offer: Offer, index: int, is_urgent: bool, predictions: Predicting, sh
     # In a heap that others have left room in, a model may seem to take nothing; its weights it has.
     least_bytes = 0 if shared is False else offer.size_bytes
     place, pinned, weight = place_at(offer, index), is_pinned(offer), offer.scale.weight
-    return Ask(offer.key, place, is_urgent, needs_bytes, pinned, shared, least_bytes, weight)
+    base = base_of(offer.options, str(Path(offer.path).parent))
+    return Ask(offer.key, place, is_urgent, needs_bytes, pinned, shared, least_bytes, weight, base)
 
 
 def is_shared(offer: Offer, settings: WorkerSettings, deaths: int) -> bool | None:

@@ -64,7 +64,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     `is_urgent`: no instance of its version serves. `is_shared`: it is to have a shared worker, or one of
     its own; None leaves that to the device. `least_bytes` it takes, whatever is measured; `weight` turns it
-    has for one of another model.
+    has for one of another model; `environment` as Seat has it.
     """
 
     key: ModelKey
@@ -75,6 +75,7 @@ class Ask(msgspec.Struct, frozen=True):
     is_shared: bool | None = False
     least_bytes: int = 0
     weight: int = 1
+    environment: str = ""
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -243,7 +243,7 @@ class Placer:
         self._books.put(ticket, entry)
         self._begins_loading(ticket, device.id)
         has_gpus = bool(self._look.gpus)
-        seat = seat_of(device, has_gpus=has_gpus, is_shared=ask.is_shared)
+        seat = seat_of(device, has_gpus=has_gpus, environment=ask.environment, is_shared=ask.is_shared)
         waiting.start(Grant(device, seat, ask.needs_bytes))
 
     def _room_being_made(self, want: Want, rooms: list[Room]) -> str:

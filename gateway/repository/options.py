@@ -154,12 +154,17 @@ def told(message: pb.ModelConfig) -> pb.ModelConfig:
 
 def _check_free(options: Mapping[str, str]) -> None:
     for key in options:
-        if key in _REFUSED_FOR_PYTHON or key.startswith("gateway."):
+        if key in _REFUSED_FOR_PYTHON or (key.startswith("gateway.") and key != environment.PRELOAD):
             raise ConfigRefused(f"parameters['{brief(key)}']", "is not supported")
     if environment.PARAMETER in options:
         told = options[environment.PARAMETER]
         if fault := environment.fault_of_path(told):
             raise ConfigRefused(f"parameters['{environment.PARAMETER}']", f"'{brief(told)}' {fault}")
+    if environment.PRELOAD in options:
+        try:
+            environment.parse_modules(options[environment.PRELOAD])
+        except ValueError as error:
+            raise ConfigRefused(f"parameters['{environment.PRELOAD}']", str(error)) from None
     size = sum(len(key.encode()) + len(value.encode()) for key, value in options.items())
     if size > MAX_PARAMETERS_BYTES:
         raise ConfigRefused("parameters", f"are {size} bytes, must be at most {MAX_PARAMETERS_BYTES}")

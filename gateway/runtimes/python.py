@@ -20,7 +20,7 @@ import numpy as np
 
 from gateway.core import placement
 from gateway.core.clock import monotonic_s
-from gateway.core.environment import FOLDER_OPTION
+from gateway.core.environment import FOLDER_OPTION, PRELOAD
 from gateway.core.errors import InvalidInput
 from gateway.core.model import ModelSpec
 from gateway.core.sequence import FAULT, IDENTITY, STEP
@@ -48,7 +48,7 @@ from gateway.runtimes.sequence_signature import with_sequence
 from gateway.runtimes.tracebacks import Tracebacks
 from gateway.runtimes.triton_python import adapter, utils
 
-_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION}) | placement.OPTIONS
+_NOT_THE_MODELS = frozenset({"default_model_filename", FOLDER_OPTION, PRELOAD}) | placement.OPTIONS
 # What only a file for Triton can ask for.
 _HIDDEN = frozenset({STEP.name, IDENTITY.name})
 

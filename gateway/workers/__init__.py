@@ -5,7 +5,7 @@ child       main() of a worker: load, run batches, report; the only place an eng
 loading     a model by the name of its runtime | warming: its warm-up requests, before it is ready
 tenancy     a worker's models where it is shared, each in a thread | tenants: the controller's side of them
 supervisor  the controller's side: makes workers, notices hangs and deaths, each a handle | forkserver: keeps
-            a zygote | warm_pool: workers that wait
+            a zygote, bases: all there are | warm_pool: workers that wait
 restart     when the dead come back | forking: the zygote's messages | processes, parentage: the system's part
 channel     a front's side: batches out, replies in, over one SOCK_SEQPACKET pair per worker
 streaming   a decoupled model's answers to one batch, in the worker

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core.environment import Base
+
 # ---- controller to zygote -------------------------------------------------------------------------
 
 
 class Preload(msgspec.Struct, frozen=True, tag="preload"):
-    """The first packet: import `modules`; every worker will run `entry` ("package.module:function")."""
+    """The first packet: import `modules`; every worker will run `entry` ("package.module:function").
+
+    Then, where there is a `base`, enter its environment and import its modules, too.
+    """
 
     modules: tuple[str, ...]
     entry: str
+    base: Base | None = None
 
 
 class Fork(msgspec.Struct, frozen=True, tag="fork"):

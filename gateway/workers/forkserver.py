@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from gateway.core.clock import Clock
+from gateway.core.environment import Base
 from gateway.workers.forking import Exited, Fork, Forked, ForkFailed, FromZygote, Preload, Prepared
 from gateway.workers.processes import Process, describe, launch
 from gateway.workers.restart import backoff, policy_of, recent
@@ -77,6 +78,7 @@ class ForkServer:
         clock: Clock,
         rng: Random,
         entry: str,
+        base: Base | None = None,
     ) -> None:
         self._settings = settings
         self._open_channel = open_channel
@@ -84,6 +86,7 @@ class ForkServer:
         self._clock = clock
         self._rng = rng
         self._entry = entry
+        self._base = base
         self._loop = asyncio.get_running_loop()
         self._process: Process | None = None
         self._channel: Channel | None = None
@@ -110,6 +113,11 @@ class ForkServer:
         """True once the zygote has imported everything and takes forks at once."""
         return self._prepared_at is not None
 
+    @property
+    def deaths(self) -> int:
+        """How often it had died within the crash window, at its last death."""
+        return len(self._deaths)
+
     def start(self) -> None:
         """Starts the zygote; must be called from the thread that lives as long as the controller."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -119,7 +127,7 @@ class ForkServer:
         self._prepared_at = None
         self._restart = None
         self.starts += 1
-        self._channel.send(Preload(self._settings.preload, self._entry))
+        self._channel.send(Preload(self._settings.preload, self._entry, self._base))
         waiting, self._waiting = self._waiting, []
         for ticket, sock, device in waiting:
             self.fork(ticket, sock, device)
@@ -143,6 +151,15 @@ class ForkServer:
         if self._process and is_owing and now - since > self._settings.zygote_timeout_s:
             log.warning("zygote %d does not answer: killed", self._process.pid)
             self._process.kill()
+
+    def give_up(self) -> None:
+        """As `close`, of one that does not come up: whoever waits for a fork hears of it."""
+        waiting, self._waiting = self._waiting, []
+        for ticket, sock, _ in waiting:
+            sock.close()
+            self._events.on_fork_failed(ticket, "its zygote does not come up")
+        self._fail_pending()
+        self.close()
 
     def close(self) -> None:
         """Lets the zygote go: it ends, and its workers with it; nothing is started any more."""

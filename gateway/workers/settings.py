@@ -28,6 +28,9 @@ class WorkerSettings(BaseModel):
         le=1 << 40,
         description="Most shared memory a front may have for large tensors; beyond it they are copied.",
     )
+    zygotes: int = Field(
+        8, ge=0, le=64, description="Most zygotes of models that preload modules (gateway.preload)."
+    )
     load_slots: int = Field(
         2, ge=1, le=64, description="Models that may be loading at the same time on one device."
     )

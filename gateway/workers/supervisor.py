@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+from functools import partial
 from itertools import count
 from random import Random
 
@@ -16,6 +17,7 @@ from gateway.core.clock import Clock
 from gateway.core.device import Seat
 from gateway.core.model import ModelKey
 from gateway.runtimes.contract import UpstreamCounts
+from gateway.workers.bases import Bases
 from gateway.workers.forkserver import ForkServer, OpenChannel
 from gateway.workers.handle import OnExit, OnMessage, WorkerHandle
 from gateway.workers.parentage import adopt_orphans
@@ -60,7 +62,9 @@ class Supervisor:
         self._workers: dict[int, WorkerHandle] = {}
         self._by_pid: dict[int, WorkerHandle] = {}
         self._empty = asyncio.Event()
-        self._forkserver = ForkServer(settings, open_channel, self, clock, rng, entry)
+        make = partial(ForkServer, settings, open_channel, self, clock, rng, entry)
+        self._bases = Bases(make, settings.zygotes, clock)
+        self._based: dict[int, str] = {}  # what workers come from that do not come from the common zygote
         self._tick_timer: asyncio.TimerHandle | None = None
         self._last_tick = 0.0
         self._forked = self._exited = self._hung = 0
@@ -68,21 +72,21 @@ class Supervisor:
     @property
     def zygote_pid(self) -> int | None:
         """The zygote's process id while there is one."""
-        return self._forkserver.pid
+        return self._bases.common.pid
 
     @property
     def zygote(self) -> ForkServer:
         """What is known of the zygote."""
-        return self._forkserver
+        return self._bases.common
 
     def pids(self) -> tuple[int, ...]:
         """The processes whose end is seen to here."""
-        return (*self._by_pid, *([self.zygote_pid] if self.zygote_pid else []))
+        return (*self._by_pid, *(one.pid for one in self._bases.all if one.pid is not None))
 
     def start(self) -> None:
         """Becomes the parent of orphans and starts the zygote; call from the main thread."""
         adopt_orphans()
-        self._forkserver.start()
+        self._bases.start()
         self._last_tick = self.clock()
         self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
@@ -93,7 +97,10 @@ class Supervisor:
         self._workers[handle.id] = handle
         self._empty.clear()
         handle.open(ours, self._open_channel)
-        self._forkserver.fork(handle.id, theirs, seat.device)
+        server, base = self._bases.of(seat.environment)
+        if base:
+            self._based[handle.id] = base
+        server.fork(handle.id, theirs, seat.device)
         return handle
 
     def new_id(self) -> int:
@@ -110,19 +117,20 @@ class Supervisor:
         """Ends everything now: workers and zygote are killed; nothing is started any more."""
         if self._tick_timer:
             self._tick_timer.cancel()
-        self._forkserver.close()
+        self._bases.close()
         for handle in tuple(self._workers.values()):
             handle.kill()
 
     async def wait_until_gone(self, timeout_s: float) -> None:
         """After `abandon`: waits for the ends of all processes; what is left then is killed, not awaited."""
         await self._wait_until_empty(timeout_s)
-        await self._forkserver.wait_until_ended(timeout_s)
+        for server in self._bases.all:
+            await server.wait_until_ended(timeout_s)
 
     def statistics(self) -> SupervisorStatistics:
         """What has happened so far."""
         return SupervisorStatistics(
-            len(self._workers), self._forked, self._exited, self._hung, self._forkserver.starts
+            len(self._workers), self._forked, self._exited, self._hung, self._bases.common.starts
         )
 
     def check(self) -> None:
@@ -136,6 +144,7 @@ class Supervisor:
         """The handle has ended."""
         self._exited += 1
         self.upstreams.forget(handle.id)
+        self._bases.ended(self._based.pop(handle.id, ""))
         del self._workers[handle.id]
         if handle.pid is not None:
             self._by_pid.pop(handle.pid, None)
@@ -191,7 +200,7 @@ class Supervisor:
             self._excuse_silence(now)
         self._last_tick = now
         self._end_silent(now)
-        self._forkserver.check_hung(now)
+        self._bases.look(now)
         self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
     def _excuse_silence(self, now: float) -> None:

@@ -23,12 +23,14 @@ import socket
 import sys
 from array import array
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import msgspec
 
 from gateway.core.clock import monotonic_s
+from gateway.core.environment import Base
 from gateway.runtimes.gpus import VARIABLE, told_to
 from gateway.workers.forking import Exited, Fork, Forked, ForkFailed, FromZygote, Preload, Prepared, ToZygote
 from gateway.workers.parentage import die_with_parent, name_process, outlive_parent
@@ -189,6 +191,20 @@ def preload(modules: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(missing)
 
 
+def prepare_base(base: Base) -> tuple[tuple[str, str], ...]:
+    """Enters the environment and imports its modules; returns what could not be, with the reason.
+
+    What cannot be entered here no worker can enter either, and says so when its model loads.
+    """
+    # Not before now: it brings numpy along, whose BLAS starts threads unless it was told not to.
+    environment = importlib.import_module("gateway.runtimes.environment")
+    try:
+        environment.enter(base.options, Path(base.model_folder or "/"))
+    except environment.LoadError as error:
+        return (("its environment", str(error)),)
+    return preload(base.modules)
+
+
 def resolve(entry: str) -> Callable[[int], object]:
     """The function named by "package.module:function"."""
     module, _, name = entry.partition(":")
@@ -239,6 +255,8 @@ def main(control_fd: int, parent_pid: int) -> int:
         raise SystemExit("zygote: expected Preload first")
     started = monotonic_s()
     missing = preload(order.modules)
+    if order.base is not None:
+        missing = (*missing, *prepare_base(order.base))
     entry = resolve(order.entry)
     assert_single_threaded()
     gc.collect()
