@@ -23,6 +23,7 @@ from tests.fakes.lab_models import add_lab_model
 from tests.fakes.waiting import until_blocking
 
 LAB = {
+    "GATEWAY_REPOSITORY__WATCH": "false",  # it opens its own, two seconds after the start
     "GATEWAY_WORKERS__RUNTIMES": '{"onnxruntime": "tests.fakes.lab_runtime:LabRuntime"}',
     "GATEWAY_WORKERS__CRASH_LIMIT": "50",
     "GATEWAY_WORKERS__RESTART_BACKOFF_S": "0.05",
