@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from typing import IO
 
 import msgspec
 from pydantic import ValidationError
@@ -86,15 +87,15 @@ class Sessions:
     ) -> int:
         """Writes what comes for as long as it does: what a broken connection has brought stays."""
         descriptor, left = await asyncio.to_thread(self._resumable.open, session, name, offset)
-        try:
+        # A buffered file, whose lock keeps its end until a write is over that nobody waits for any more: else
+        # that could go on in whatever has the descriptor's number next.
+        with os.fdopen(descriptor, "ab") as file:
             async for part in _until(is_superseded, request.stream()):
                 if len(part) > left:
                     raise TooLarge("that is more than the plan has for this file")
-                await asyncio.to_thread(_write_all, descriptor, part)
+                await asyncio.to_thread(_write, file, part)
                 left -= len(part)
                 offset += len(part)
-        finally:
-            os.close(descriptor)
         return offset
 
     async def _finish(self, request: Request) -> Response:
@@ -144,10 +145,9 @@ def first_fault(error: ValidationError) -> str:
     return f"{where}: {fault['msg']}" if where else str(fault["msg"])
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.flush()
 
 
 def _document(session: Session) -> dict[str, object]:
