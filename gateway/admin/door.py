@@ -110,12 +110,12 @@ async def small_body(request: Request, limit_bytes: int) -> bytes:
 
 def _tell(request: Request, who: str, status: int) -> None:
     """One line for each change that was asked for, done or not; names that are none are shortened."""
-    named = {key: ascii(str(value))[1:-1][:128] for key, value in sorted(request.path_params.items())}
+    named = {key: ascii(str(value))[1:-1][:128] for key, value in request.path_params.items()}
     operation = getattr(request.scope.get("route"), "name", "")
     subject = "/".join(named.values())
     about = {"event": "audit", "action": request.method, "operation": operation, **named}
     log.info(
         "audit: %s %s by %s: %d",
-        *(request.method, subject, who, status),
+        *(operation or request.method, subject, who, status),
         extra={**about, "by": who, "status": status},
     )
