@@ -229,7 +229,7 @@ class Front:
     def _link(self, message: Attach, sock: socket.socket, queue: Queue) -> Link:
         if message.inline:
             try:
-                model, _, _ = load_model(msgspec.msgpack.decode(message.inline, type=Load), monotonic_s)
+                model = load_model(msgspec.msgpack.decode(message.inline, type=Load), monotonic_s).model
             except LoadError as error:
                 # Its worker has loaded the same files: go on with that, and say so.
                 log.error("%s cannot run in the front, its worker runs it: %s", message.key, error)

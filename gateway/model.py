@@ -163,5 +163,14 @@ class Model(ABC):
         Inputs are read-only and valid until this returns: copy what you change or keep.
         """
 
+    def sleep(self) -> Awaitable[None] | None:  # ruff: ignore[empty-method-without-abstract-decorator]
+        """Moves what is on the GPU to the host's memory; called only where the class has a `wake` of its own.
+
+        An unused model on a GPU is put to sleep instead of unloaded; nothing is asked of it until `wake`.
+        """
+
+    def wake(self) -> Awaitable[None] | None:  # ruff: ignore[empty-method-without-abstract-decorator]
+        """Moves it back to the same GPU; if this raises, the model is loaded anew in another worker."""
+
     def unload(self) -> Awaitable[None] | None:  # ruff: ignore[empty-method-without-abstract-decorator]
         """Called once before the worker ends, unless it is killed."""

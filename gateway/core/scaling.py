@@ -24,6 +24,7 @@ class ScalePolicy(msgspec.Struct, frozen=True):
     `min_instances` 0 lets it go to zero; `max_instances` 0 is as many as its instance groups say.
     `keep_alive_s` is how long an unused one stays, None for the gateway's own default, negative for
     ever. `target_concurrency` are the requests an instance is to have at a time, 0 for the default.
+    `sleep_s` is how long its weights wait in host memory after that, None and negative likewise.
     A `pinned` one is never put out for another's sake. Where loads wait, it has `weight` turns for one of
     a model of weight 1.
     """
@@ -34,6 +35,7 @@ class ScalePolicy(msgspec.Struct, frozen=True):
     target_concurrency: float = 0.0
     pinned: bool = False
     weight: int = 1
+    sleep_s: float | None = None
 
 
 class KeepAlive(NamedTuple):

@@ -56,7 +56,7 @@ class Want(msgspec.Struct, frozen=True):
     the number means nothing to the others. `compute_share` is the least part of a GPU's processors.
     `classes` are those of which the device must be one (see `is_of_class`), () for any; `not_on` are
     ids of devices that it must not have. `apart_from` are labels of occupants to stay away from where
-    that is possible.
+    that is possible; `prefers` is the device that it takes before all others, where there is room.
     """
 
     needs_bytes: int = 0
@@ -66,6 +66,7 @@ class Want(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     not_on: frozenset[str] = frozenset()
     apart_from: frozenset[str] = frozenset()
+    prefers: str = ""
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -94,7 +95,10 @@ def place(want: Want, rooms: Sequence[Room], policy: Policy) -> Placement | NoRo
         return _no_room(want, rooms, permitted)
     crowds = _crowds(want.apart_from, rooms)
     rank = _PREFERENCES[policy]
-    best = min(fitting, key=lambda room: (crowds(room), rank(want.needs_bytes, room)))
+    best = min(
+        fitting,
+        key=lambda room: (room.device.id != want.prefers, crowds(room), rank(want.needs_bytes, room)),
+    )
     return Placement(best.device)
 
 

@@ -10,14 +10,22 @@ from gateway.lifecycle.offers import Offer, is_pinned, place_at
 from gateway.workers.settings import WorkerSettings
 
 
-def asked(offer: Offer, index: int, is_urgent: bool, predictions: Predicting, shared: bool | None) -> Ask:
+def asked(
+    offer: Offer,
+    index: int,
+    is_urgent: bool,
+    predictions: Predicting,
+    shared: bool | None,
+    prefers: str = "",
+) -> Ask:
     """What the instance of that number asks for; `shared` is what `is_shared` says."""
     needs_bytes = predictions.of(offer, bool(shared))
     # In a heap that others have left room in, a model may seem to take nothing; its weights it has.
     least_bytes = 0 if shared is False else offer.size_bytes
     place, pinned, weight = place_at(offer, index), is_pinned(offer), offer.scale.weight
     base = base_of(offer.options, str(Path(offer.path).parent))
-    return Ask(offer.key, place, is_urgent, needs_bytes, pinned, shared, least_bytes, weight, base)
+    terms = (needs_bytes, pinned, shared, least_bytes, weight, base, prefers)
+    return Ask(offer.key, place, is_urgent, *terms)
 
 
 def is_shared(offer: Offer, settings: WorkerSettings, deaths: int) -> bool | None:

@@ -3,6 +3,7 @@
 reserved   it loads, and is thought to need so much
 loaded     it was measured, or is still thought, to take so much
 leaving    it is being stopped: what it has is promised to nobody before it is gone
+asleep     nobody is served from it: weights that wait for the model's next use
 
 Sums are kept, not made: whoever hands out places asks for them several times at each load, and with 500
 instances on a device adding them up took half of the controller's time.
@@ -11,15 +12,18 @@ instances on a device adding them up took half of the controller's time.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Literal
 
 import msgspec
 
 from gateway.core.model import ModelKey
+from gateway.lifecycle.recency import Recency
 
-Stage = Literal["reserved", "loaded", "leaving"]
-STAGES: tuple[Stage, ...] = ("reserved", "loaded", "leaving")
+Stage = Literal["reserved", "loaded", "leaving", "asleep"]
+STAGES: tuple[Stage, ...] = ("reserved", "loaded", "leaving", "asleep")
+# What can make room for others.
+_RESIDENT = ("loaded", "asleep")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -38,13 +42,14 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Books:
-    """Entries by ticket. Invariant: the sums are those of the entries."""
+    """Entries by ticket. Invariants: the sums are those of the entries; `_recency` has the resident ones."""
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._bytes: Counter[tuple[str, Stage]] = Counter()
         self._at: defaultdict[tuple[str, Stage], dict[int, Entry]] = defaultdict(dict)
         self._models: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._recency: defaultdict[str, Recency] = defaultdict(Recency)
 
     def __contains__(self, ticket: int) -> bool:
         return ticket in self._entries
@@ -63,7 +68,10 @@ class Books:
         self._entries[ticket] = entry
         self._bytes[entry.device, entry.stage] += entry.size_bytes
         self._at[entry.device, entry.stage][ticket] = entry
-        self._models[entry.device][entry.key.name] += 1
+        if entry.stage != "asleep":
+            self._models[entry.device][entry.key.name] += 1
+        if entry.stage in _RESIDENT:
+            self._recency[entry.device].add(ticket, entry.since)
 
     def remove(self, ticket: int) -> None:
         """Its worker is gone; harmless when repeated."""
@@ -72,6 +80,9 @@ class Books:
             return
         self._bytes[entry.device, entry.stage] -= entry.size_bytes
         del self._at[entry.device, entry.stage][ticket]
+        self._recency[entry.device].discard(ticket)
+        if entry.stage == "asleep":
+            return
         models = self._models[entry.device]
         models[entry.key.name] -= 1
         if not models[entry.key.name]:
@@ -81,13 +92,17 @@ class Books:
         """Those of a device that are at a stage, by ticket."""
         return self._at[device, stage]
 
+    def oldest_first(self, device: str, used_at: Callable[[int], float]) -> Generator[int]:
+        """The tickets of a device that can make room, the least recently used first: see Recency."""
+        return self._recency[device].oldest_first(used_at)
+
     def models(self, device: str) -> Mapping[str, int]:
-        """How many instances of which models are on a device."""
+        """How many instances of which models are on a device; those that sleep are in nobody's way."""
         return self._models[device]
 
     def instances(self, device: str) -> int:
         """How many are on a device."""
-        return sum(len(self._at[device, stage]) for stage in STAGES)
+        return sum(len(self._at[device, stage]) for stage in STAGES if stage != "asleep")
 
     def bytes(self, device: str, stage: Stage) -> int:
         """What those of a device have that are at a stage."""
@@ -111,4 +126,5 @@ class Books:
             assert there == self._at[device, stage]
             assert size_bytes == sum(entry.size_bytes for entry in there.values())
         for device, models in self._models.items():
-            assert models == Counter(e.key.name for e in self._entries.values() if e.device == device)
+            awake = [e for e in self._entries.values() if e.device == device and e.stage != "asleep"]
+            assert models == Counter(e.key.name for e in awake)

@@ -23,22 +23,27 @@ class Resident(NamedTuple):
     in_flight: int = 0
     pinned: bool = False
 
+    @property
+    def used_at(self) -> float:
+        """When it was last of use: a load that nobody waited out counts, too."""
+        return max(self.last_used_at, self.loaded_at)
+
 
 def choose(
     residents: Iterable[Resident], needed_bytes: int, now: float, minimum_residency_s: float
 ) -> tuple[Resident, ...] | None:
-    """Those whose memory comes to `needed_bytes` or more, to be put out; None where no choice does."""
-    able = [
+    """Those whose memory comes to `needed_bytes` or more, to be put out; None where no choice does.
+
+    `residents` come in the order of `used_at`; no more of them are looked at than it takes.
+    """
+    chosen: list[Resident] = []
+    found_bytes = 0
+    able = (
         one
         for one in residents
         if not one.pinned and not one.in_flight and now - one.loaded_at >= minimum_residency_s
-    ]
-    able.sort(key=lambda one: (max(one.last_used_at, one.loaded_at), one.ticket))
-    chosen: list[Resident] = []
-    found_bytes = 0
-    for one in able:
-        if found_bytes >= needed_bytes:
-            break
+    )
+    while found_bytes < needed_bytes and (one := next(able, None)) is not None:
         if one.size_bytes > 0:
             chosen.append(one)
             found_bytes += one.size_bytes

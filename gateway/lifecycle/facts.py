@@ -11,12 +11,25 @@ from gateway.core.model import ModelKey
 
 
 class InstanceLoaded(msgspec.Struct, frozen=True):
-    """An instance is ready: seconds it waited for a slot, from then to ready, and the worker's own phases."""
+    """An instance is ready: seconds it waited for a slot, from then to ready, and the worker's own phases.
+
+    `note` is what there is to say of how that one of its instances runs.
+    """
 
     key: ModelKey
     queued_s: float
     load_s: float
     phases_s: Mapping[str, float]
+    instance: int = 0
+    note: str = ""
+
+
+class FellAsleep(msgspec.Struct, frozen=True):
+    """A model has left a device; its weights have `held_bytes` of host memory."""
+
+    key: ModelKey
+    device: str
+    held_bytes: int
 
 
 class FirstInference(msgspec.Struct, frozen=True):
@@ -49,5 +62,5 @@ class InstanceEvicted(msgspec.Struct, frozen=True):
     unused_s: float
 
 
-Fact = InstanceLoaded | FirstInference | InstanceFailed | WorkerDied | InstanceEvicted
+Fact = InstanceLoaded | FellAsleep | FirstInference | InstanceFailed | WorkerDied | InstanceEvicted
 Tell = Callable[[Fact], None]

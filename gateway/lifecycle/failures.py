@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from gateway.lifecycle.means import Means, Timer
+from gateway.lifecycle.offers import Offer
+from gateway.lifecycle.states import State
 from gateway.workers.restart import Quarantine, Restart, after_death, policy_of, recent
+
+log = logging.getLogger("gateway.lifecycle")
 
 
 class Failures:
@@ -17,6 +22,7 @@ class Failures:
         self._deaths: tuple[float, ...] = ()
         self._timer: Timer | None = None
         self._retry_at = 0.0
+        self._refused_fingerprint = ""
         self.reason = ""
         self.lacks_memory = False  # it may load where there is more
 
@@ -39,6 +45,13 @@ class Failures:
         """Nothing is known of a failure any more."""
         self._cancel()
         self.reason, self._retry_at = "", 0.0
+
+    def refuse_change(self, offer: Offer, state: State) -> None:
+        """Its files have changed under it, which is told once."""
+        if offer.fingerprint != self._refused_fingerprint:
+            self._refused_fingerprint = offer.fingerprint
+            text = "VERSION_MUTATED: its files changed while it is %s; publish a new version; this is ignored"
+            log.warning(f"%s: {text}", offer.key, state.value)
 
     def forget_deaths(self) -> None:
         """It is another now, or somebody knows better."""

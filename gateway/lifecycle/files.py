@@ -28,6 +28,11 @@ class Files:
         """True while they are fetched."""
         return self._cancel is not None
 
+    @property
+    def phases_s(self) -> dict[str, float]:
+        """The part that fetching has in a load, if any."""
+        return {"fetch": self.fetch_s} if self.fetch_s else {}
+
     def get(self, offer: Offer, then: Fetched) -> None:
         """Has `path` be where the files of `offer` are; calls back, perhaps at once."""
         assert self._cancel is None, "one fetch at a time"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from gateway.control.messages import VersionState
+from gateway.control.messages import VersionState, VersionView
 from gateway.control.questions import IndexEntry, IndexState
-from gateway.core.model import ModelKey
+from gateway.core.model import ModelKey, ModelSpec
+from gateway.lifecycle.offers import Offer
 from gateway.lifecycle.states import GOING, LOADED, State
 
 # Whatever can be called is ready, loaded or not: as GET …/ready says.
@@ -20,6 +21,7 @@ _SHOWN: Mapping[State, tuple[IndexState, str]] = MappingProxyType({
     State.READY: ("READY", ""),
     State.DRAINING: ("UNLOADING", ""),
     State.UNLOADING: ("UNLOADING", ""),
+    State.ASLEEP: ("READY", "it is asleep: its weights wait in host memory for the first request"),
     State.FAILED: ("UNAVAILABLE", ""),
 })
 
@@ -31,6 +33,17 @@ def shown_state(state: State, *, is_awaited: bool) -> VersionState:
     if state is State.FAILED:
         return "failed"
     return "loading" if state in LOADED or is_awaited else "absent"
+
+
+def view_of(
+    state: State, offer: Offer, spec: ModelSpec | None, why: str, retry_in_s: float, *, is_awaited: bool
+) -> VersionView:
+    """What fronts are to see of a version; `why` and `retry_in_s` are of one that failed."""
+    number, config, graph = offer.key.version, offer.config, offer.ensemble
+    if state is State.FAILED:
+        return VersionView(number, "failed", spec, why, retry_in_s, config)
+    shown = "ready" if graph else shown_state(state, is_awaited=is_awaited)
+    return VersionView(number, shown, spec, config=config, ensemble=graph)
 
 
 def told_state(state: State, *, is_awaited: bool, is_withdrawn: bool) -> State:

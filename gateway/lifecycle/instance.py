@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gateway.lifecycle.means import Ask, Grant, Means, Timer, Worker
 from gateway.workers.handle import Exit
-from gateway.workers.messages import Load, Loaded, LoadFailed, Progress
+from gateway.workers.messages import Load, Loaded, LoadFailed, Progress, Told, ToWorker, Wake
 
 
 class Phase(enum.IntEnum):
@@ -42,6 +42,9 @@ class Owner(Protocol):
 
     def order_of(self, instance: Instance, grant: Grant) -> Load:
         """What its worker is to be told."""
+
+    def woken(self, grant: Grant) -> Worker | None:
+        """A worker that has the model already, and need only be woken."""
 
     def on_placed(self, instance: Instance) -> None:
         """It has a worker."""
@@ -84,7 +87,10 @@ class Instance:
         self.is_evicted = False
         self.is_shared = False  # its worker hosts others, too
         self.measured_bytes: int | None = None
-        self.has_retried = False  # after it had found too little memory
+        self.has_retried = False  # after it had found too little memory, or could not be woken
+        self.is_woken = False
+        self.can_sleep = False
+        self._grant: Grant | None = None
         self._owner = owner
         self._means = means
         self._ticket: int | None = None
@@ -125,8 +131,14 @@ class Instance:
         means = self._means
         self.phase, self.started_at = Phase.LOADING, means.clock()
         self.is_shared = grant.seat.is_shared
-        self.worker = means.workers.spawn(self._on_message, self._on_exit, grant.seat)
-        self.worker.send(self._owner.order_of(self, grant))
+        self._grant = grant
+        order: ToWorker = self._owner.order_of(self, grant)
+        if woken := self._owner.woken(grant):
+            self.worker, self.is_woken, order = woken, True, Wake()
+            woken.hand_over(self._on_message, self._on_exit)
+        else:
+            self.worker = means.workers.spawn(self._on_message, self._on_exit, grant.seat)
+        self.worker.send(order)
         timeout_s = means.settings.load_timeout_s
         failed = LoadFailed(f"it was not loaded within {timeout_s:g} s")
         self._after(timeout_s, lambda: self._owner.on_load_failed(self, failed))
@@ -137,7 +149,7 @@ class Instance:
             self.has_retried = True  # who keeps the books has just said that nothing can be done
             self._owner.on_load_failed(self, LoadFailed(reason, is_out_of_memory=True))
 
-    def _on_message(self, message: Loaded | LoadFailed | Progress) -> None:
+    def _on_message(self, message: Told) -> None:
         if self.phase is Phase.SERVING and isinstance(message, Progress):
             self._owner.on_inferred(self, message.seconds)
         if self.phase not in {Phase.LOADING, Phase.WARMING}:
@@ -155,14 +167,17 @@ class Instance:
         self._cancel_timer()
         self.phase, self.note = Phase.SERVING, message.note
         assert self._ticket is not None
+        assert self._grant is not None
+        # One on the CPU has its weights in host memory anyway.
+        self.can_sleep = message.can_sleep and self._grant.device.kind != "cpu"
         self.measured_bytes = self._means.places.loaded(self._ticket, message.memory_bytes)
         self._owner.on_loaded(self, message)
 
-    def may_try_again(self) -> bool:
-        """After less memory than thought: true where another try, once, may find more."""
+    def may_try_again(self, *, lacks_memory: bool) -> bool:
+        """True where another try, once, may find more: memory, or files where a sleeper had only weights."""
         if self.has_retried or self._ticket is None:
             return False
-        return self._means.places.failed_for_memory(self._ticket)
+        return self.is_woken or (lacks_memory and self._means.places.failed_for_memory(self._ticket))
 
     def _evicted(self) -> None:
         if self.is_serving:
@@ -185,6 +200,17 @@ class Instance:
         assert self.phase is Phase.DRAINING
         self._cancel_timer()
         self.phase = Phase.SERVING
+
+    def give_away(self) -> tuple[Worker, int, Grant]:
+        """Its worker, its ticket and where that is, instead of an end; there is nothing left of it."""
+        assert self.phase is Phase.DRAINING
+        assert self.worker is not None
+        assert self._ticket is not None
+        assert self._grant is not None
+        self._cancel_timer()
+        given = self.worker, self._ticket, self._grant
+        self.worker, self._ticket, self.phase = None, None, Phase.RESTING
+        return given
 
     def stop(self) -> None:
         """Ends its worker when the batch in hand is done."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from gateway.lifecycle.facts import Fact, InstanceEvicted, InstanceFailed, InstanceLoaded, WorkerDied
+from gateway.lifecycle.facts import (
+    Fact,
+    FellAsleep,
+    InstanceEvicted,
+    InstanceFailed,
+    InstanceLoaded,
+    WorkerDied,
+)
 
 log = logging.getLogger("gateway.lifecycle")
 
@@ -20,11 +27,16 @@ class Journal:
         """Writes one fact down."""
         about = {"model": fact.key.name, "version": fact.key.version}
         match fact:
-            case InstanceLoaded(key, queued_s, load_s):
+            case InstanceLoaded(key, queued_s, load_s, _, instance, note):
+                if note:
+                    log.info("%s: instance %d: %s", key, instance, note)
                 times = {"queued_s": round(queued_s, 6), "load_s": round(load_s, 6)}
                 log.info(
                     "%s: loaded in %.3f s", key, load_s, extra={"event": "model_loaded", **about, **times}
                 )
+            case FellAsleep(key, device, held_bytes):
+                extra = {"event": "model_asleep", **about, "device": device, "held_bytes": held_bytes}
+                log.info("%s: asleep: it has left %s", key, device, extra=extra)
             case InstanceFailed(key, reason):
                 extra = {"event": "model_load_failed", **about, "reason": reason}
                 log.error("%s: load failed: %s", key, reason, extra=extra)

@@ -15,7 +15,7 @@ from gateway.core.placement import Place
 from gateway.lifecycle.facts import Tell
 from gateway.lifecycle.offers import Offer
 from gateway.workers.handle import Exit
-from gateway.workers.messages import Loaded, LoadFailed, Progress, ToWorker
+from gateway.workers.messages import Told, ToWorker
 from gateway.workers.settings import WorkerSettings
 
 
@@ -30,6 +30,8 @@ class Worker(Protocol):
 
     def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None: ...
 
+    def hand_over(self, on_message: Callable[[Told], None], on_exit: Callable[[Exit], None], /) -> None: ...
+
     def stop(self, grace_s: float) -> None: ...
 
     def terminate(self, reason: str = "") -> None: ...
@@ -42,7 +44,7 @@ class Workers(Protocol):
 
     def spawn(
         self,
-        on_message: Callable[[Loaded | LoadFailed | Progress], None],
+        on_message: Callable[[Told], None],
         on_exit: Callable[[Exit], None],
         seat: Seat,
         /,
@@ -64,7 +66,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     `is_urgent`: no instance of its version serves. `is_shared`: it is to have a shared worker, or one of
     its own; None leaves that to the device. `least_bytes` it takes, whatever is measured; `weight` turns it
-    has for one of another model; `environment` as Seat has it.
+    has for one of another model; `environment` as Seat has it. `prefers` is the device its weights sleep on.
     """
 
     key: ModelKey
@@ -76,6 +78,7 @@ class Ask(msgspec.Struct, frozen=True):
     least_bytes: int = 0
     weight: int = 1
     environment: str = ""
+    prefers: str = ""
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -84,6 +87,15 @@ class Grant(msgspec.Struct, frozen=True):
     device: Device
     seat: Seat
     reserved_bytes: int = 0
+
+
+class Asleep(NamedTuple):
+    """What a version that nobody is served from has on a device; `is_there`: it has it already."""
+
+    key: ModelKey
+    device: str
+    size_bytes: int
+    is_there: bool = False
 
 
 class Places(Protocol):
@@ -113,6 +125,12 @@ class Places(Protocol):
 
     def failed_for_memory(self, ticket: int) -> bool:
         """There was less memory than thought; true where it is worth another try, once."""
+
+    def keep(self, ticket: int, asleep: Asleep, evict: Callable[[], None]) -> bool:
+        """It sleeps, or is about to, and takes so much from now on; false where there is no room for that.
+
+        Nobody is put out for it. `evict` is called where it is to make room: it must leave soon.
+        """
 
     def leaving(self, ticket: int) -> None:
         """It is being stopped; what it has is not free before `leave`."""

@@ -9,7 +9,9 @@ leave is kept for the one they were put out for: those behind it do not take fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +26,7 @@ from gateway.devices.seats import seat_of
 from gateway.lifecycle.books import Books, Entry, Stage
 from gateway.lifecycle.eviction import Resident, choose
 from gateway.lifecycle.facts import InstanceEvicted, Tell
-from gateway.lifecycle.means import Ask, Grant, Timer, Timers
+from gateway.lifecycle.means import Ask, Asleep, Grant, Timer, Timers
 from gateway.lifecycle.settings import MemorySettings
 from gateway.lifecycle.turns import Turns, Waiter, in_order
 
@@ -123,7 +125,7 @@ class Placer:
         self._look = look
         lost = {one.id for one in look.devices if not one.is_healthy}
         for device in lost:
-            for ticket in tuple(self._books.on(device, "loaded")):
+            for ticket in (*self._books.on(device, "loaded"), *self._books.on(device, "asleep")):
                 if ticket in self._evict:
                     self._evict[ticket]()
         self._hand_out()
@@ -177,6 +179,16 @@ class Placer:
         self._distrusted[entry.key] = entry.size_bytes * _DISTRUST
         is_leaving = bool(self._books.on(entry.device, "leaving"))
         return self._make_room(entry.device, max(1, entry.size_bytes)) or is_leaving
+
+    def keep(self, ticket: int, asleep: Asleep, evict: Callable[[], None]) -> bool:
+        """See means.Places. Where it is used next is not this device's affair: others come first at once."""
+        if not asleep.is_there and asleep.size_bytes > self._free_bytes(asleep.device):
+            return False
+        self._evict[ticket] = evict
+        entry = Entry(asleep.key, asleep.device, asleep.size_bytes, "asleep", since=-inf)
+        self._books.put(ticket, entry)
+        self._hand_out()
+        return True
 
     def leaving(self, ticket: int) -> None:
         """See means.Places."""
@@ -260,18 +272,21 @@ class Placer:
     def _make_room(self, device: str, missing_bytes: int) -> bool:
         """Puts out instances that come to so much; false where that cannot be."""
         now = self._means.clock()
-        residents = [
-            self._resident(ticket, entry) for ticket, entry in self._books.on(device, "loaded").items()
-        ]
-        chosen = choose(residents, missing_bytes, now, self._means.settings.minimum_residency_s)
+        with closing(self._books.oldest_first(device, self._used_at)) as tickets:
+            residents = map(self._resident, tickets)
+            chosen = choose(residents, missing_bytes, now, self._means.settings.minimum_residency_s)
         if chosen is None:
             return False
         for one in chosen:
-            self._means.tell(InstanceEvicted(one.key, device, now - max(one.last_used_at, one.loaded_at)))
+            self._means.tell(InstanceEvicted(one.key, device, now - one.used_at))
             self._evict[one.ticket]()
         return True
 
-    def _resident(self, ticket: int, entry: Entry) -> Resident:
+    def _used_at(self, ticket: int) -> float:
+        return self._resident(ticket).used_at
+
+    def _resident(self, ticket: int) -> Resident:
+        entry = self._books[ticket]
         used = self._means.usage(entry.key)
         return Resident(
             *(ticket, entry.key, entry.size_bytes, used.last_used_at, entry.since),
@@ -331,6 +346,10 @@ class Placer:
             for capacity in (self._capacity(device),)
         ]
 
+    def _free_bytes(self, device: str) -> int:
+        """What may be promised of a device; 0 where there is no such one now."""
+        return next((one.free_bytes for one in self._rooms() if one.device.id == device), 0)
+
     def _capacity(self, device: Device) -> int:
         """What models may have of it in all."""
         return self._means.reserve.usable_bytes(device) if device.memory_bytes else _UNKNOWN_BYTES
@@ -347,6 +366,7 @@ def _want(ask: Ask, kept_back: Iterable[str]) -> Want:
         ask.place.device,
         not_on=frozenset(kept_back),
         apart_from=frozenset({ask.key.name}),
+        prefers=ask.prefers,
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from gateway.lifecycle.instance import Instance, Owner, Phase
 from gateway.lifecycle.means import Means
+from gateway.lifecycle.states import Event, State, after
+
+log = logging.getLogger("gateway.lifecycle")
 
 
 class Roster:
@@ -89,6 +93,12 @@ class Roster:
         self.current.append(instance)
         instance.resume()
 
+    def suspect(self, worker_id: int, told: str, reason: str) -> None:
+        """Ends one that fronts cannot rely on, and says so in the log; harmless for one that is no more."""
+        if worker_id in self.workers:
+            log.warning("%s", told)
+            self.kill(worker_id, reason)
+
     def kill(self, worker_id: int, reason: str) -> None:
         """Ends one of the wanted ones by force, which counts as a death."""
         for instance in self.current:
@@ -106,3 +116,12 @@ class Roster:
         assert all(one.worker is not None for one in self.retired)
         for instance in (*self.current, *self.retired):
             instance.check()
+
+
+def fallen_back(state: State, roster: Roster) -> State:
+    """What a version is in when none of its instances serves, and one was lost: as far as the others are."""
+    if state is State.PLACING and roster.has(Phase.LOADING, Phase.WARMING):
+        state = after(state, Event.PLACED)
+    if state is State.LOADING and roster.has(Phase.WARMING):
+        state = after(state, Event.OPENED)
+    return state

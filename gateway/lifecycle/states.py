@@ -8,6 +8,7 @@ warming     a worker has read the model and runs its warm-up
 ready       at least one instance serves
 draining    not wanted now; fronts are taking their batches out, and a request that comes turns it back
 unloading   its workers are told to stop; requests that come now wait for the next load
+asleep      its GPU is given back, and its weights wait in host memory; the first request wakes it
 failed      not loadable for a while, with a reason
 
 While none serves, the state is that of the instance that has come furthest.
@@ -31,6 +32,7 @@ class State(enum.Enum):
     READY = "ready"
     DRAINING = "draining"
     UNLOADING = "unloading"
+    ASLEEP = "asleep"
     FAILED = "failed"
 
 
@@ -51,6 +53,7 @@ class Event(enum.Enum):
     RESUMED = "resumed"  # somebody waits for it, and an instance was still there
     DRAINED = "drained"  # no front has a batch in it
     STOPPED = "stopped"  # none of its workers is left
+    SLEPT = "slept"  # none is left but one, which keeps the weights
     FORGIVE = "forgive"  # the time to remember a failure is over
 
 
@@ -98,6 +101,10 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType({
     (_S.UNLOADING, _E.ACTIVATE): _S.UNLOADING,
     (_S.UNLOADING, _E.WITHDRAW): _S.UNLOADING,
     (_S.UNLOADING, _E.STOPPED): _S.ABSENT,
+    (_S.UNLOADING, _E.SLEPT): _S.ASLEEP,
+    (_S.ASLEEP, _E.ACTIVATE): _S.FETCHING,
+    (_S.ASLEEP, _E.RELEASE): _S.UNLOADING,
+    (_S.ASLEEP, _E.WITHDRAW): _S.UNLOADING,
     (_S.FAILED, _E.ACTIVATE): _S.FAILED,
     (_S.FAILED, _E.FORGIVE): _S.ABSENT,
     (_S.FAILED, _E.WITHDRAW): _S.ABSENT,

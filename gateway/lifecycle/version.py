@@ -10,7 +10,6 @@ was told: then it serves again, which costs no load.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from gateway.control.messages import VersionView
@@ -20,9 +19,9 @@ from gateway.lifecycle.asking import asked, is_shared
 from gateway.lifecycle.facts import FirstInference, InstanceFailed, InstanceLoaded, WorkerDied
 from gateway.lifecycle.failures import Failures
 from gateway.lifecycle.files import Files
-from gateway.lifecycle.indexing import entry_of, shown_state, told_state
-from gateway.lifecycle.instance import Instance, Phase
-from gateway.lifecycle.means import Ask, Grant, Means
+from gateway.lifecycle.indexing import entry_of, told_state, view_of
+from gateway.lifecycle.instance import Instance
+from gateway.lifecycle.means import Ask, Grant, Means, Worker
 from gateway.lifecycle.offers import (
     Offer,
     first_count,
@@ -32,13 +31,12 @@ from gateway.lifecycle.offers import (
     order,
     place_at,
 )
-from gateway.lifecycle.roster import Roster
+from gateway.lifecycle.roster import Roster, fallen_back
+from gateway.lifecycle.sleeping import Bed
 from gateway.lifecycle.states import GOING, LOADED, Event, State, after
 from gateway.workers.handle import Exit
 from gateway.workers.messages import Load, Loaded, LoadFailed
 from gateway.workers.restart import Quarantine
-
-log = logging.getLogger("gateway.lifecycle")
 
 
 class Version:
@@ -55,7 +53,6 @@ class Version:
         self._means = means
         self._on_change = on_change
         self._spec = known_spec(offer)
-        self._ignored_fingerprint = ""
         self._files = Files(means.fetching, means.clock)
         self.failures = Failures(means, self._on_forgive_time)
         self._is_awaited = False  # somebody wants it while the last life is still ending
@@ -63,6 +60,7 @@ class Version:
         self._wanted = 0
         # Invariant: instances it wants only while it comes or is ready.
         self.roster = Roster(self, means)
+        self.bed = Bed(self, means)
 
     # ---- what others see -----------------------------------------------------------------------------
 
@@ -99,23 +97,20 @@ class Version:
     @property
     def is_over(self) -> bool:
         """True when it is withdrawn and nothing of it is left."""
-        return self.is_withdrawn and self.state is State.ABSENT and not self.roster.retired
+        is_left = self.roster.retired or not self.bed.is_empty
+        return self.is_withdrawn and self.state is State.ABSENT and not is_left
 
     def view(self, now: float) -> VersionView | None:
         """What fronts are to see; None where they must not see it."""
         if self.is_withdrawn:
             return None
-        shown = shown_state(self.state, is_awaited=self._is_awaited)
-        number, config, graph = self.key.version, self._offer.config, self._offer.ensemble
-        if self.state is State.FAILED:
-            why, retry_in_s = self.failures.reason, self.failures.retry_in_s(now)
-            return VersionView(number, shown, self._spec, why, retry_in_s, config)
-        return VersionView(number, "ready" if graph else shown, self._spec, config=config, ensemble=graph)
+        failed = self.failures.reason, self.failures.retry_in_s(now)
+        return view_of(self.state, self._offer, self._spec, *failed, is_awaited=self._is_awaited)
 
     def indexed(self) -> IndexEntry:
         """Where it is, in the words of the model repository extension."""
-        told = told_state(self.state, is_awaited=self._is_awaited, is_withdrawn=self.is_withdrawn)
-        told = State.READY if self.is_ensemble else told
+        state = State.READY if self.is_ensemble else self.state
+        told = told_state(state, is_awaited=self._is_awaited, is_withdrawn=self.is_withdrawn)
         return entry_of(self.key, told, self.failures.reason, self.roster.notes())
 
     def check(self) -> None:
@@ -125,6 +120,7 @@ class Version:
         assert not self.is_loaded or current or self.state is State.FETCHING or self._is_closed
         assert (self.state is State.READY) == (self.ready > 0)
         assert self._is_closed or (self.state is State.FETCHING) == self._files.is_under_way
+        assert self.state is not State.ASLEEP or self.bed.is_asleep
         self.roster.check()
 
     # ---- what others want ----------------------------------------------------------------------------
@@ -139,7 +135,7 @@ class Version:
         if was in GOING and not self._is_awaited:
             self._is_awaited = True
             self._on_change(self)
-        if was is State.ABSENT:
+        if was in {State.ABSENT, State.ASLEEP}:
             self._is_awaited = False
             self._wanted = self._wanted or first_count(self._offer)
             self._files.get(self._offer, self._on_files)
@@ -164,14 +160,15 @@ class Version:
         """The repository has it, as `offer` says; a served version does not change any more."""
         self.is_withdrawn = False
         if offer.fingerprint == self._offer.fingerprint:
-            is_told, self._offer = offer.config != self._offer.config, offer
-            if is_told:  # words that mean nothing to what serves
+            was, self._offer = self._offer, offer
+            if was.config != offer.config:  # words that mean nothing to what serves
                 self._on_change(self)
             return
         if self.is_loaded:
-            self._refuse_change(offer)
+            self.failures.refuse_change(offer, self.state)
             return
         self._offer, self._spec = offer, known_spec(offer)
+        self.bed.end()
         self.failures.forget_deaths()
         if self.state is State.FAILED:
             self._forgive()
@@ -196,9 +193,7 @@ class Version:
 
     def suspect(self, worker_id: int, reason: str) -> None:
         """A front cannot rely on this worker: it is ended, which counts as a death."""
-        if worker_id in self.roster.workers:
-            log.warning("%s: worker %d is suspect: %s", self.key, worker_id, reason)
-            self.roster.kill(worker_id, reason)
+        self.roster.suspect(worker_id, f"{self.key}: worker {worker_id} is suspect: {reason}", reason)
 
     def close(self) -> None:
         """The gateway ends: nothing is started or announced any more."""
@@ -206,6 +201,7 @@ class Version:
         self.failures.forget()
         self._files.cancel()
         self.roster.close()
+        self.bed.close()
 
     # ---- loading -------------------------------------------------------------------------------------
 
@@ -222,13 +218,17 @@ class Version:
         """See instance.Owner."""
         offer, means = self._offer, self._means
         shared = is_shared(offer, means.settings, self.failures.deaths)
-        return asked(offer, instance.index, self.ready == 0, means.predictions, shared)
+        return asked(offer, instance.index, self.ready == 0, means.predictions, shared, self.bed.device)
 
     def order_of(self, instance: Instance, grant: Grant) -> Load:
         """See instance.Owner."""
         instance.fingerprint = self._offer.fingerprint
         place, is_on_gpu = place_at(self._offer, instance.index), grant.device.kind != "cpu"
         return order(self._offer, place_within(place, grant.seat), self._files.path, is_on_gpu=is_on_gpu)
+
+    def woken(self, grant: Grant) -> Worker | None:
+        """See instance.Owner."""
+        return self.bed.wake(grant)
 
     def on_placed(self, instance: Instance) -> None:
         """See instance.Owner."""
@@ -240,16 +240,13 @@ class Version:
 
     def on_loaded(self, instance: Instance, message: Loaded) -> None:
         """See instance.Owner."""
-        assert instance.worker is not None
         now = self._means.clock()
         self._spec = merged(self._offer, message.spec)
-        if message.note:
-            log.info("%s: instance %d: %s", self.key, instance.index, message.note)
         self.state = after(self.state, Event.LOADED)
         self._means.predictions.learn(self._offer, instance.is_shared, instance.measured_bytes)
         load_s, queued_s = now - instance.started_at, instance.started_at - instance.queued_at
-        fetched = {"fetch": self._files.fetch_s} if self._files.fetch_s else {}
-        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, {**fetched, **message.phases_s}))
+        phases_s = {**self._files.phases_s, **message.phases_s}
+        self._means.tell(InstanceLoaded(self.key, queued_s, load_s, phases_s, instance.index, message.note))
         self._connect(instance)
 
     def on_inferred(self, instance: Instance, seconds: float) -> None:
@@ -266,7 +263,7 @@ class Version:
     def on_load_failed(self, instance: Instance, failure: LoadFailed) -> None:
         """See instance.Owner."""
         self._means.tell(InstanceFailed(self.key, failure.error))
-        if failure.is_out_of_memory and instance.may_try_again():
+        if instance.may_try_again(lacks_memory=failure.is_out_of_memory):
             self._replace(instance).place()
             return
         if self.ready == 0:
@@ -321,11 +318,7 @@ class Version:
 
     def _note_loss(self, *, was_last: bool) -> None:
         """Falls back to what those that are left have come to."""
-        self.state = after(self.state, Event.LAST_LOST if was_last else Event.LOST)
-        if self.state is State.PLACING and self.roster.has(Phase.LOADING, Phase.WARMING):
-            self.state = after(self.state, Event.PLACED)
-        if self.state is State.LOADING and self.roster.has(Phase.WARMING):
-            self.state = after(self.state, Event.OPENED)
+        self.state = fallen_back(after(self.state, Event.LAST_LOST if was_last else Event.LOST), self.roster)
         if was_last:
             self._on_change(self)
 
@@ -354,6 +347,7 @@ class Version:
     def _retire_all(self) -> None:
         self._files.cancel()
         self.roster.retire_all()
+        self.bed.end()
 
     def on_detached(self, instance: Instance) -> None:
         """See instance.Owner."""
@@ -363,8 +357,19 @@ class Version:
         if is_wanted and is_same and not instance.is_evicted and len(self.roster.current) < wanted:
             self._resume(instance, wanted)
             return
-        instance.stop()
+        may_sleep = self.state is State.DRAINING and is_same and not self.is_withdrawn
+        if may_sleep and self.bed.take(instance, self._offer):
+            self.roster.retired.remove(instance)
+        else:
+            instance.stop()
         self._settle()
+
+    def on_sleep(self) -> None:
+        """See sleeping.Owner."""
+        if self.state is State.ASLEEP and not self.bed.is_asleep:
+            self.state = after(self.state, Event.RELEASE)
+        if not self._is_closed:
+            self._settle()
 
     def _resume(self, instance: Instance, wanted: int) -> None:
         self.roster.resume(instance)
@@ -383,18 +388,13 @@ class Version:
         """Moves on from draining and unloading as far as the retired instances permit."""
         if self.state is State.DRAINING and self.roster.is_stopping:
             self.state = after(self.state, Event.DRAINED)
-        if not self.roster.retired and not self.is_loaded:
+        is_gone = not self.roster.retired and self.bed.is_empty
+        if is_gone and not self.is_loaded:
             self._files.release()
-        if self.state is State.UNLOADING and not self.roster.retired:
-            self.state = after(self.state, Event.STOPPED)
+        if self.state is State.UNLOADING and not self.roster.retired and (is_gone or self.bed.is_asleep):
+            self.state = after(self.state, Event.STOPPED if is_gone else Event.SLEPT)
             if self._is_awaited:
                 self.activate()
                 return
         if self.is_over:
             self._on_change(self)
-
-    def _refuse_change(self, offer: Offer) -> None:
-        if offer.fingerprint != self._ignored_fingerprint:
-            self._ignored_fingerprint = offer.fingerprint
-            text = "VERSION_MUTATED: its files changed while it is %s; publish a new version; this is ignored"
-            log.warning(f"%s: {text}", self.key, self.state.value)

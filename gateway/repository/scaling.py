@@ -11,9 +11,10 @@ from gateway.repository.refusal import ConfigRefused, brief
 
 _MIN, _MAX = "gateway.min_instances", "gateway.max_instances"
 _KEEP_ALIVE, _TARGET = "gateway.keep_alive", "gateway.target_concurrency"
+_SLEEP = "gateway.sleep"
 _PINNED = "gateway.pinned"
 _WEIGHT, MAX_WEIGHT = "gateway.weight", 100
-SCALE_PARAMETERS = (_MIN, _MAX, _KEEP_ALIVE, _TARGET, _PINNED, _WEIGHT)
+SCALE_PARAMETERS = (_MIN, _MAX, _KEEP_ALIVE, _TARGET, _PINNED, _WEIGHT, _SLEEP)
 _MAX_TARGET = 1_000_000
 _FLAGS: Mapping[str, bool] = {"true": True, "false": False}
 
@@ -30,10 +31,11 @@ def read_scale(message: pb.ModelConfig) -> ScalePolicy:
     policy = ScalePolicy(
         _whole(told, _MIN),
         _whole(told, _MAX),
-        _keep_alive(told),
+        _time(told, _KEEP_ALIVE),
         _target(told),
         _flag(told),
         _weight(told),
+        _time(told, _SLEEP),
     )
     if policy.max_instances and policy.min_instances > policy.max_instances:
         raise ConfigRefused(f"parameters['{_MIN}']", f"{policy.min_instances} is above {_MAX}")
@@ -50,13 +52,13 @@ def _whole(told: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def _keep_alive(told: Mapping[str, str]) -> float | None:
-    if _KEEP_ALIVE not in told:
+def _time(told: Mapping[str, str], key: str) -> float | None:
+    if key not in told:
         return None
     try:
-        return parse_keep_alive(told[_KEEP_ALIVE])
+        return parse_keep_alive(told[key])
     except ValueError as error:
-        raise ConfigRefused(f"parameters['{_KEEP_ALIVE}']", f"'{brief(told[_KEEP_ALIVE])}' {error}") from None
+        raise ConfigRefused(f"parameters['{key}']", f"'{brief(told[key])}' {error}") from None
 
 
 def _target(told: Mapping[str, str]) -> float:

@@ -92,6 +92,19 @@ class LoadedModel(Protocol):
         """Frees what the process's exit would not."""
 
 
+class SleepingModel(Protocol):
+    """What a LoadedModel whose `can_sleep` is true offers too: one that is on a GPU and may leave it."""
+
+    def sleep(self) -> None:
+        """Frees what it has of the device; keeps in the host's memory what `wake` needs. May raise anything.
+
+        Nothing is asked of it before it has been woken, but `close`.
+        """
+
+    def wake(self) -> None:
+        """Is as it was before it slept, on the same device; may raise anything, and is then of no use."""
+
+
 class Responses(Protocol):
     """Where the answers of a decoupled model to one request go; any thread may call it."""
 
@@ -177,6 +190,11 @@ def concurrent(model: LoadedModel) -> ConcurrentModel | None:
 def streaming(model: LoadedModel) -> StreamingModel | None:
     """`model` as one that answers any number of times; None for one that answers once."""
     return cast(StreamingModel, model) if model.spec.decoupled else None
+
+
+def sleeping(model: LoadedModel) -> SleepingModel | None:
+    """`model` as one that can wait in host memory; None for one that cannot."""
+    return cast(SleepingModel, model) if getattr(model, "can_sleep", False) else None
 
 
 def note_of(model: LoadedModel) -> str:

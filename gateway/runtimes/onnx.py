@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,8 @@ class OnnxRuntime:
             raise LoadError(f"there is no file '{Path(name).name}' in the version's folder")
         wish = Wish(place_of(options), accelerators_of(options), options, spec.isolation == "inline")
         machine = Machine(ort.get_available_providers(), visible_here())
-        session, choice = open_session(ort, path / name, session_options(options), wish, machine)
+        bed = Bed(path / name, partial(_open, session_options(options), wish, machine), _binder)
+        session, choice = bed.open(bed.file)
         inputs = [file_tensor("input", one.name, one.type, one.shape) for one in session.get_inputs()]
         inputs += _defaults(session, {tensor.name for tensor in spec.inputs})
         outputs = [file_tensor("output", one.name, one.type, one.shape) for one in session.get_outputs()]
@@ -90,12 +91,31 @@ class OnnxRuntime:
         spec = completed(with_sequence(spec))
         if spec.sequence is not None:  # what was left to the file has controls and states anywhere in it
             spec = completed(with_sequence(without_sequence(spec)))
-        bind_inputs: BindInputs = bind_from_host
-        if choice.gpu is not None:
-            make = ort.OrtValue.ortvalue_from_shape_and_type
-            bind_inputs = DeviceInputs(make, "cuda", choice.gpu).bind
         ordered = _ordered(spec.inputs, inputs), _ordered(spec.outputs, outputs)
-        return OnnxModel(session, spec, *ordered, choice, bind_inputs)
+        return OnnxModel(session, spec, *ordered, choice, bed)
+
+
+def _open(options: Any, wish: Wish, machine: Machine, file: Path | bytes) -> tuple[Any, Choice]:
+    return open_session(ort, file, options, wish, machine)
+
+
+class Bed(NamedTuple):
+    """What a model can be opened from again, its file or what was in it, and what binds its inputs then."""
+
+    file: Path
+    open: Callable[[Path | bytes], tuple[Any, Choice]]
+    binder: Callable[[Choice], BindInputs]
+
+    @property
+    def is_whole(self) -> bool:
+        """True where the file is all there is: weights beside it the engine finds by the path only."""
+        return [one.name for one in self.file.parent.iterdir()] == [self.file.name]
+
+
+def _binder(choice: Choice) -> BindInputs:
+    if choice.gpu is None:
+        return bind_from_host
+    return DeviceInputs(ort.OrtValue.ortvalue_from_shape_and_type, "cuda", choice.gpu).bind
 
 
 def _defaults(session: Any, wanted: Set[str]) -> list[FileTensor]:
@@ -126,15 +146,15 @@ class OnnxModel:
         inputs: tuple[FileTensor, ...],
         outputs: tuple[FileTensor, ...],
         choice: Choice,
-        bind_inputs: BindInputs = bind_from_host,
+        bed: Bed,
     ) -> None:
         self._spec = spec
         self.note = choice.note
         self._is_on_gpu = choice.gpu is not None
-        self._bind_inputs = bind_inputs
-        self._session = session
-        # The public run() checks the names again and defers to this; both take the same arguments.
-        self._run = getattr(session, "_sess", session).run
+        self._bed = bed
+        self._weights = b""  # while it sleeps
+        self.can_sleep = self._is_on_gpu and bed.is_whole
+        self._take(session, choice)
         self._inputs = inputs
         self._outputs = outputs
         self._input_names = [tensor.name for tensor in inputs]
@@ -182,9 +202,29 @@ class OnnxModel:
             raise
         return results
 
+    def _take(self, session: Any, choice: Choice) -> None:
+        self._bind_inputs = self._bed.binder(choice)
+        self._session = session
+        # The public run() checks the names again and defers to this; both take the same arguments.
+        self._run = getattr(session, "_sess", session).run
+
+    def sleep(self) -> None:
+        """See contract.SleepingModel. Inputs' memory on the device goes with what binds it."""
+        self._weights = self._bed.file.read_bytes()
+        del self._session, self._run, self._bind_inputs
+
+    def wake(self) -> None:
+        """See contract.SleepingModel."""
+        session, choice = self._bed.open(self._weights)
+        if choice.gpu is None:
+            raise LoadError(choice.note)
+        self._take(session, choice)
+        self._weights = b""
+
     def close(self) -> None:
         """See contract.LoadedModel."""
-        del self._session, self._run
+        if not self._weights:
+            del self._session, self._run
 
     def _name(self, wanted: tuple[int, ...]) -> list[str]:
         names = self._names[wanted] = [self._outputs[ordinal].name for ordinal in wanted]

@@ -56,8 +56,13 @@ def _whole(options: Mapping[str, str], key: str, default: int, allowed: range) -
     return value
 
 
-def open_session(engine: Any, file: Path, options: Any, wish: Wish, machine: Machine) -> tuple[Any, Choice]:
-    """The session, and what it runs on; raises LoadError. `engine` is the package onnxruntime."""
+def open_session(
+    engine: Any, file: Path | bytes, options: Any, wish: Wish, machine: Machine
+) -> tuple[Any, Choice]:
+    """The session, and what it runs on; raises LoadError. `engine` is the package onnxruntime.
+
+    `file` may be what is in it, where that is all there is of the model.
+    """
     choice = choose(wish, machine)
     try:
         session = _open(engine, file, options, choice)
@@ -72,19 +77,18 @@ def open_session(engine: Any, file: Path, options: Any, wish: Wish, machine: Mac
     return _open(engine, file, options, choice), choice
 
 
-def _open(engine: Any, file: Path, options: Any, choice: Choice) -> Any:
+def _open(engine: Any, file: Path | bytes, options: Any, choice: Choice) -> Any:
     if choice.gpu is not None:
         _load_libraries(engine, choice)
     try:
-        return engine.InferenceSession(
-            str(file), options, providers=list(choice.providers), enable_fallback=0
-        )
+        source = file if isinstance(file, bytes) else str(file)
+        return engine.InferenceSession(source, options, providers=list(choice.providers), enable_fallback=0)
     except Exception as error:  # ruff: ignore[blind-except] - the engine has a dozen classes and no base
         # One that lacks TensorRT's libraries says so by an exception, and not which of them it lacks.
         for name in [name for name, _ in choice.providers if name == TENSORRT]:
             if why := _why_lost(engine, name):
                 raise LoadError(f"{name} could not be used: {why}") from None
-        raise LoadError(one_line(error, str(file.parent))) from None
+        raise LoadError(one_line(error, "" if isinstance(file, bytes) else str(file.parent))) from None
 
 
 def _why_lost(engine: Any, provider: str) -> str:

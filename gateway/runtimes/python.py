@@ -62,6 +62,16 @@ class Body(Protocol):
     def stream(self, inputs: Mapping[str, Array], wanted: Sequence[str], answers: Answers) -> None:
         """Gives `answers` all answers to one request, instead of `run`, where the spec is decoupled."""
 
+    @property
+    def can_sleep(self) -> bool:
+        """True where its class has methods `sleep` and `wake`."""
+
+    def sleep(self) -> None:
+        """See contract.SleepingModel."""
+
+    def wake(self) -> None:
+        """See contract.SleepingModel."""
+
     def close(self) -> None:
         """Lets the model end what it holds."""
 
@@ -140,9 +150,17 @@ def find_class(module: ModuleType, file: str) -> type[Any]:
             if found
             else f"'{file}' has no class derived from gateway.model.Model and no {adapter.CLASS_NAME}"
         )
+    sleeps = [name for name in ("sleep", "wake") if _has_own(found[0], name)]
+    if len(sleeps) == 1:
+        raise LoadError(f"{found[0].__name__} has a method '{sleeps[0]}' and must have both: sleep, wake")
     method = "infer" if issubclass(found[0], Model) else "execute"
     _check_method(found[0], method)
     return found[0]
+
+
+def _has_own(kind: type[Any], name: str) -> bool:
+    """True where a class has a method that does something, which Model's own do not."""
+    return getattr(kind, name, None) is not getattr(Model, name) and hasattr(kind, name)
 
 
 def _check_method(kind: type[Any], name: str) -> None:
@@ -217,6 +235,19 @@ class OwnModel:
         """See Body."""
         give(self._model.infer(dict(inputs)), answers, self._settle)
 
+    @property
+    def can_sleep(self) -> bool:
+        """See Body."""
+        return _has_own(type(self._model), "sleep")
+
+    def sleep(self) -> None:
+        """See Body."""
+        self._settle(self._model.sleep())
+
+    def wake(self) -> None:
+        """See Body."""
+        self._settle(self._model.wake())
+
     def close(self) -> None:
         """See Body."""
         self._settle(self._model.unload())
@@ -252,6 +283,26 @@ class PythonModel:
     def spec(self) -> ModelSpec:
         """See contract.LoadedModel."""
         return self._spec
+
+    @property
+    def can_sleep(self) -> bool:
+        """See contract.SleepingModel."""
+        return self._body.can_sleep
+
+    def sleep(self) -> None:
+        """See contract.SleepingModel."""
+        self._tracing(self._body.sleep)
+
+    def wake(self) -> None:
+        """See contract.SleepingModel."""
+        self._tracing(self._body.wake)
+
+    def _tracing(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._tracebacks.write(error)
+            raise
 
     def infer(
         self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory

@@ -191,7 +191,7 @@ def _memory(facts: ControlFacts) -> Iterable[Metric]:
     )
     taken = GaugeMetricFamily(
         "gateway_model_memory_bytes",
-        "Memory that models have: reserved for a load, loaded, or leaving.",
+        "Memory that models have: reserved for a load, loaded, leaving, or asleep.",
         labels=("device", "stage"),
     )
     for series in facts.memory():

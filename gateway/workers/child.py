@@ -32,7 +32,7 @@ from gateway.workers.arena import Arena
 from gateway.workers.concurrency import Completions, Step
 from gateway.workers.execution import Executor
 from gateway.workers.frames import ProtocolViolation
-from gateway.workers.loading import load_model
+from gateway.workers.loading import Ready, load_model
 from gateway.workers.memory import measured, private_bytes, resident_bytes, taken_of_gpu
 from gateway.workers.messages import (
     Admit,
@@ -44,12 +44,15 @@ from gateway.workers.messages import (
     LoadFailed,
     Prepare,
     Progress,
+    Sleep,
     Stop,
     ToWorker,
+    Wake,
 )
 from gateway.workers.parentage import name_process
 from gateway.workers.pulse import Pulse
 from gateway.workers.serving import DataChannel
+from gateway.workers.sleeping import fall_asleep, wake_up
 from gateway.workers.tenancy import Tenancy
 from gateway.workers.transport import FrontGone, receive_with_descriptors
 
@@ -118,6 +121,7 @@ class Worker:
         self._pulse = Pulse(control, clock, ends_process=tenancy is not None)
         self._channels: dict[int, DataChannel] = {}
         self._executor: Executor | None = None
+        self._loaded: tuple[Load, Ready] | None = None
         self._completions: Completions | None = None  # of a model that runs several batches at a time
         self._trouble = ""
         self._overhead = OVERHEAD_BYTES if tenancy is not None else 0
@@ -237,20 +241,30 @@ class Worker:
             self._is_stopping = True
             return
         match _decode(view[:size]):
-            case Load() as load:
-                self._load(load)
-            case Prepare() as order:
-                self._prepare(order)
             case Connect(generation=generation):
                 self._connect(fds, generation)
                 return
             case Admit():
                 self._admit(fds)
                 return
-            case Stop():
-                self._is_stopping = True
+            case message:
+                self._obey(message)
         for fd in fds:
             os.close(fd)
+
+    def _obey(self, message: ToWorker) -> None:
+        """What comes without descriptors."""
+        match message:
+            case Load() as load:
+                self._load(load)
+            case Prepare() as order:
+                self._prepare(order)
+            case Sleep():
+                self._sleep()
+            case Wake():
+                self._wake()
+            case Stop():
+                self._is_stopping = True
 
     def _prepare(self, order: Prepare) -> None:
         """Does what comes before any load. A worker that cannot use its GPU ends: nothing would load here."""
@@ -281,11 +295,12 @@ class Worker:
             if self._tenancy is not None:
                 name_process("gateway-worker")
             with measured(taken_of_gpu if load.is_on_gpu else resident_bytes) as growth:
-                model, phases_s, note = load_model(load, self._clock, lambda: self._tell(Progress("warming")))
+                ready = load_model(load, self._clock, self._tell_opened)
         except LoadError as error:
             self._tell(LoadFailed(one_line(error), isinstance(error, OutOfMemory)))
             return
-        self._executor = Executor(model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
+        self._loaded = load, ready
+        self._executor = Executor(ready.model, Arena(OUTPUT_BYTES, KEEP_OUTPUT_BYTES))
         if (concurrent := self._executor.concurrent) is not None:
             completions = self._completions = Completions()
             self._epoll.register(completions.fd, select.EPOLLIN)
@@ -294,8 +309,21 @@ class Worker:
         taken = growth.size_bytes
         if taken is not None and not load.is_on_gpu:
             taken += self._overhead
-        self._tell(Loaded(model.spec, phases_s, note, taken))
+        can_sleep = ready.sleeper is not None
+        self._tell(Loaded(ready.model.spec, ready.phases_s, ready.note, taken, can_sleep))
         self._pulse.beat()
+
+    def _tell_opened(self) -> None:
+        self._tell(Progress("warming"))
+
+    def _sleep(self) -> None:
+        if self._loaded is not None:
+            self._tell(fall_asleep(self._loaded[1]))
+
+    def _wake(self) -> None:
+        if self._loaded is not None:
+            load, ready = self._loaded
+            self._tell(wake_up(ready, load.warmup, self._clock, self._tell_opened))
 
     def _connect(self, fds: list[int], generation: int) -> None:
         if len(fds) != 1 or self._executor is None:

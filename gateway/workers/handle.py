@@ -22,7 +22,18 @@ from gateway.core.clock import Clock
 from gateway.core.model import ModelKey
 from gateway.runtimes.contract import UpstreamCounts
 from gateway.workers.forkserver import Channel, OpenChannel
-from gateway.workers.messages import Beat, FromWorker, Load, Loaded, LoadFailed, Progress, Stop, ToWorker
+from gateway.workers.messages import (
+    Asleep,
+    Beat,
+    FromWorker,
+    Load,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Stop,
+    Told,
+    ToWorker,
+)
 from gateway.workers.processes import describe, try_reap
 from gateway.workers.settings import WorkerSettings
 
@@ -45,7 +56,7 @@ class Exit(msgspec.Struct, frozen=True):
         return f"{self.reason} ({describe(self.code)})" if self.reason else describe(self.code)
 
 
-OnMessage = Callable[[Loaded | LoadFailed | Progress], None]
+OnMessage = Callable[[Told], None]
 OnExit = Callable[[Exit], None]
 
 
@@ -104,6 +115,10 @@ class WorkerHandle:
             return
         for fd in fds:
             os.close(fd)
+
+    def hand_over(self, on_message: OnMessage, on_exit: OnExit) -> None:
+        """It has another owner from now on."""
+        self._on_message, self._on_exit = on_message, on_exit
 
     def stop(self, grace_s: float) -> None:
         """Asks it to finish the batch in hand and exit; after `grace_s` SIGTERM, then SIGKILL."""
@@ -174,7 +189,7 @@ class WorkerHandle:
             case Loaded():
                 self.last_beat = None if self.is_ending else self._keeper.clock()
                 self._on_message(message)
-            case LoadFailed() | Progress():
+            case LoadFailed() | Progress() | Asleep():
                 self._on_message(message)
 
     def _channel_closed(self, reason: str) -> None:

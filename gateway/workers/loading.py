@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.runtimes.contract import LoadedModel, LoadError, OutOfMemory, find_runtime, note_of, one_line
+from gateway.runtimes.contract import (
+    LoadedModel,
+    LoadError,
+    OutOfMemory,
+    SleepingModel,
+    find_runtime,
+    note_of,
+    one_line,
+    sleeping,
+)
 from gateway.runtimes.reshaping import reshaped
 from gateway.workers.memory import tells_of_too_little
 from gateway.workers.messages import Load
@@ -16,11 +25,15 @@ from gateway.workers.warming import warm_up
 
 
 class Ready(NamedTuple):
-    """A model, warm; the seconds that importing its runtime, loading and warming took; its own note."""
+    """A model, warm; the seconds that importing its runtime, loading and warming took; its own note.
+
+    `sleeper` is the engine's model where that can leave its device.
+    """
 
     model: LoadedModel
     phases_s: dict[str, float]
     note: str
+    sleeper: SleepingModel | None = None
 
 
 def load_model(load: Load, clock: Clock, on_opened: Callable[[], None] | None = None) -> Ready:
@@ -52,7 +65,7 @@ def _load_model(load: Load, clock: Clock, on_opened: Callable[[], None] | None) 
     except Exception as error:  # engines fail in ways of their own
         raise LoadError(f"{type(error).__name__}: {one_line(error, load.path)}") from error
     loaded = clock()
-    note = note_of(model)
+    note, sleeper = note_of(model), sleeping(model)
     model = stateful(reshaped(model), load.state_paths)
     phases_s = {"runtime": found - begun, "load": loaded - found}
     if load.warmup:
@@ -64,4 +77,5 @@ def _load_model(load: Load, clock: Clock, on_opened: Callable[[], None] | None) 
             model.close()
             raise
         phases_s["warm_up"] = clock() - loaded
-    return Ready(model, phases_s, note)
+    # What a stateful one keeps of its sequences would have to wait, too: such a model is never unused.
+    return Ready(model, phases_s, note, None if load.spec.sequence else sleeper)

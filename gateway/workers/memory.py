@@ -61,13 +61,19 @@ def taken_of_gpu() -> int | None:
 
     None where CUDA cannot be asked. Makes the context, which is nobody's in particular, if there is none.
     """
+    free_bytes = free_on_gpu()
+    return None if free_bytes is None else -free_bytes
+
+
+def free_on_gpu() -> int | None:
+    """The memory that is free of the GPU that this process sees; else as `taken_of_gpu`."""
     try:
         cuda = open_cuda(0)
         free_bytes = cuda.free_bytes()
         cuda.close()
     except (LoadError, CudaFailed, EngineBroken):
         return None
-    return -free_bytes
+    return free_bytes
 
 
 def private_bytes(process: Path = _SELF) -> int:

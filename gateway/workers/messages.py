@@ -58,6 +58,17 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
     is_on_gpu: bool = False
 
 
+class Sleep(msgspec.Struct, frozen=True, tag="sleep"):
+    """Leave the GPU, but keep the weights in host memory; answered by Asleep.
+
+    Said to one whose model can, when no front has anything under way there; until Wake no front asks for any.
+    """
+
+
+class Wake(msgspec.Struct, frozen=True, tag="wake"):
+    """Back to the GPU, and through the warm-up again; answered by Loaded or LoadFailed."""
+
+
 class Admit(msgspec.Struct, frozen=True, tag="admit"):
     """The control socket of a tenant comes with this packet: whatever is told there happens here, too.
 
@@ -65,7 +76,7 @@ class Admit(msgspec.Struct, frozen=True, tag="admit"):
     """
 
 
-ToWorker = Load | Prepare | Connect | Admit | Stop
+ToWorker = Load | Prepare | Connect | Sleep | Wake | Admit | Stop
 
 # ---- worker to controller -----------------------------------------------------------------------
 
@@ -74,13 +85,14 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The model is ready to run; `spec` is complete; `phases_s` are the parts of a cold start.
 
     `note` is what people should know of how it runs, one line, most often "". `memory_bytes` is what
-    the load has taken on its device, None where that cannot be told.
+    the load has taken on its device, None where that cannot be told. `can_sleep`: see Sleep.
     """
 
     spec: ModelSpec
     phases_s: Mapping[str, float]
     note: str = ""
     memory_bytes: int | None = None
+    can_sleep: bool = False
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
@@ -103,6 +115,17 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     seconds: float = 0.0
 
 
+class Asleep(msgspec.Struct, frozen=True, tag="asleep"):
+    """The weights are in host memory, `held_bytes`; the device has `freed_bytes` more. None: nobody can tell.
+
+    With an `error` it is neither awake nor asleep, and of no use.
+    """
+
+    held_bytes: int | None = None
+    freed_bytes: int | None = None
+    error: str = ""
+
+
 class Broken(msgspec.Struct, frozen=True, tag="broken"):
     """A tenant takes the whole worker along: its engine cannot go on, and says why."""
 
@@ -120,4 +143,6 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     upstream: UpstreamCounts | None = None
 
 
-FromWorker = Loaded | LoadFailed | Progress | Broken | Beat
+# What whoever has a worker is told.
+Told = Loaded | LoadFailed | Progress | Asleep
+FromWorker = Told | Broken | Beat

@@ -48,6 +48,13 @@ class WorkerSettings(BaseModel):
         description="Backends whose models may share one: such as run no code that comes with a model.",
     )
     shared_by: int = Field(64, ge=1, le=1024, description="Most instances in one shared worker.")
+    sleep_s: float = Field(
+        600.0,
+        ge=-1,
+        le=100 * 366 * 86_400,
+        description="Time that the weights of an unused model wait in host memory after it has left its GPU; "
+        "negative is as long as there is room, 0 never.",
+    )
     load_timeout_s: float = Field(60.0, gt=0, le=3600, description="Time a worker has to load its model.")
     load_failure_memory_s: float = Field(
         5.0, ge=0, le=3600, description="Time a failed load is remembered before the next one is tried."

@@ -21,7 +21,18 @@ from gateway.core.clock import Clock
 from gateway.core.device import Seat
 from gateway.workers.forkserver import Channel, OpenChannel
 from gateway.workers.handle import STATUS_WAIT_S, Exit, OnExit, OnMessage, WorkerHandle
-from gateway.workers.messages import Admit, Beat, Broken, FromWorker, Load, Loaded, LoadFailed, Stop, ToWorker
+from gateway.workers.messages import (
+    Admit,
+    Beat,
+    Broken,
+    FromWorker,
+    Load,
+    Loaded,
+    LoadFailed,
+    Stop,
+    ToWorker,
+    Wake,
+)
 from gateway.workers.settings import WorkerSettings
 
 # An empty one is kept so long, with its context and whatever the engine has made ready.
@@ -77,13 +88,17 @@ class Tenant:
 
     def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None:
         """Sends at once or as soon as the tenant exists; takes `fds` over."""
-        if isinstance(message, Load):
+        if isinstance(message, Load | Wake):
             self._may_load_until = self._means.clock() + self._means.settings.load_timeout_s
         if self._channel:
             self._channel.send(message, fds)
             return
         for fd in fds:
             os.close(fd)
+
+    def hand_over(self, on_message: OnMessage, on_exit: OnExit) -> None:
+        """It has another owner from now on."""
+        self._on_message, self._on_exit = on_message, on_exit
 
     def stop(self, grace_s: float) -> None:
         """Asks it to finish the batch in hand and go; after `grace_s` as `terminate`."""

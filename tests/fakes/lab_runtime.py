@@ -6,6 +6,7 @@
     rows   {"666": {"do": "raise"}, ...}: what to do when a batch has a row whose first value is 666;
            `do` is raise, bad_input, broken, memory_error, sleep (with "s"), wait (for "file" to exist;
            it makes "file".begun), hang, signal (with "n"), wrong_count, wrong_dtype, wrong_shape, wrong_type
+    sleep  "ok": it can leave its GPU; "fail": it says so, and cannot; "stay": it cannot come back
 
 Its model takes X, FP32 [-1], and answers CHECKSUM, INT64 [1], crc32 of the row's bytes plus the
 version, so that no mix-up of rows or versions can hide, and ROW, FP32 [-1], the row itself.
@@ -66,6 +67,7 @@ class LabRuntime:
                 spec, max_batch_size=size, inputs=spec.inputs or INPUTS, outputs=spec.outputs or OUTPUTS
             ),
             {float(value): action for value, action in told.get("rows", {}).items()},
+            told.get("sleep", ""),
         )
 
 
@@ -83,14 +85,30 @@ def _misbehave_at_load(told: Mapping[str, Any]) -> None:
 class LabModel:
     """Implements gateway.runtimes.contract.LoadedModel."""
 
-    def __init__(self, spec: ModelSpec, actions: Mapping[float, Mapping[str, Any]]) -> None:
+    def __init__(self, spec: ModelSpec, actions: Mapping[float, Mapping[str, Any]], sleep: str = "") -> None:
         self.spec = spec
         self._actions = actions
+        self._sleep = sleep
+        self._is_awake = True
+        self.can_sleep = bool(sleep)
+
+    def sleep(self) -> None:
+        """See contract.SleepingModel."""
+        if self._sleep == "fail":
+            raise RuntimeError("it lies awake")
+        self._is_awake = False
+
+    def wake(self) -> None:
+        """See contract.SleepingModel."""
+        if self._sleep == "stay":
+            raise RuntimeError("it sleeps on")
+        self._is_awake = True
 
     def infer(
         self, inputs: Sequence[Array], outputs: Sequence[int], rows: int, memory: OutputMemory
     ) -> Sequence[Array]:
         """See contract.LoadedModel."""
+        assert self._is_awake
         batch = inputs[0].reshape(rows, -1) if self.spec.max_batch_size else inputs[0].reshape(1, -1)
         for row in batch:
             action = self._actions.get(float(row[0])) if row.size else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 
 from gateway.core.device import Device, Seat
-from gateway.lifecycle.means import Ask, Grant
+from gateway.lifecycle.means import Ask, Asleep, Grant
 
 
 class FakePlaces:
@@ -22,6 +22,9 @@ class FakePlaces:
         self.gone_soon: set[int] = set()
         self.measured: dict[int, int] = {}
         self.has_another_try = False
+        self.has_host_memory = True
+        self.asleep: dict[int, Asleep] = {}
+        self.device, self.seat = Device(), Seat()
         self.refusal = ""
 
     @property
@@ -61,6 +64,14 @@ class FakePlaces:
         assert ticket in self._loading
         return self.has_another_try
 
+    def keep(self, ticket: int, asleep: Asleep, evict: Callable[[], None]) -> bool:
+        if not asleep.is_there and not self.has_host_memory:
+            return False
+        self.asleep[ticket] = asleep
+        self.stays[ticket] = evict
+        self.gone_soon.discard(ticket)
+        return True
+
     def leaving(self, ticket: int) -> None:
         assert ticket in self.stays
         self.gone_soon.add(ticket)
@@ -84,4 +95,4 @@ class FakePlaces:
             ticket = next(iter(self._waiting))
             start = self._waiting.pop(ticket)
             self._loading.add(ticket)
-            start(Grant(Device(), Seat()))
+            start(Grant(self.device, self.seat))

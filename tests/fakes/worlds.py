@@ -18,7 +18,17 @@ from gateway.lifecycle.offers import Catalogue, Offer
 from gateway.lifecycle.predictions import Predictions
 from gateway.lifecycle.version import Version
 from gateway.workers.handle import Exit
-from gateway.workers.messages import Load, Loaded, LoadFailed, Progress, ToWorker
+from gateway.workers.messages import (
+    Asleep,
+    Load,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Sleep,
+    Told,
+    ToWorker,
+    Wake,
+)
 from gateway.workers.settings import WorkerSettings
 from tests.fakes.places import FakePlaces
 
@@ -70,10 +80,11 @@ class FakeWorker:
     def __init__(
         self,
         worker_id: int,
-        on_message: Callable[[Loaded | LoadFailed | Progress], None],
+        on_message: Callable[[Told], None],
         on_exit: Callable[[Exit], None],
         seat: Seat,
     ) -> None:
+        self.can_sleep = False
         self.seat = seat
         self.id = worker_id
         self.on_message = on_message
@@ -84,6 +95,9 @@ class FakeWorker:
 
     def send(self, message: ToWorker, fds: tuple[int, ...] = ()) -> None:
         self.sent.append(message)
+
+    def hand_over(self, on_message: Callable[[Told], None], on_exit: Callable[[Exit], None]) -> None:
+        self.on_message, self.on_exit = on_message, on_exit
 
     def stop(self, grace_s: float) -> None:
         self.orders.append("stop")
@@ -102,7 +116,12 @@ class FakeWorker:
         return load
 
     def loads(self, note: str = "", memory_bytes: int | None = None) -> None:
-        self.on_message(Loaded(self.load.spec, {"session": 0.004}, note, memory_bytes))
+        phase = "wake" if Wake() in self.sent else "session"
+        self.on_message(Loaded(self.load.spec, {phase: 0.004}, note, memory_bytes, self.can_sleep))
+
+    def sleeps(self, held: int | None = None, freed: int | None = None, error: str = "") -> None:
+        assert isinstance(self.sent[-1], Sleep)
+        self.on_message(Asleep(held, freed, error))
 
     def opens(self) -> None:
         self.on_message(Progress("warming"))
@@ -125,7 +144,7 @@ class FakeWorkers:
 
     def spawn(
         self,
-        on_message: Callable[[Loaded | LoadFailed | Progress], None],
+        on_message: Callable[[Told], None],
         on_exit: Callable[[Exit], None],
         seat: Seat,
     ) -> FakeWorker:

@@ -27,7 +27,7 @@ def books() -> Books:
 
 
 def test_sums(books: Books) -> None:
-    assert [books.bytes("cpu", stage) for stage in STAGES] == [10, 20, 30]
+    assert [books.bytes("cpu", stage) for stage in STAGES] == [10, 20, 30, 0]
     assert books.by_stage() == {
         ("cpu", "reserved"): 10,
         ("cpu", "loaded"): 20,

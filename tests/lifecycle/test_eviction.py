@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.model import ModelKey
-from gateway.lifecycle.eviction import Resident, choose
+from gateway.lifecycle import eviction
+from gateway.lifecycle.eviction import Resident
 
 NOW = 1000.0
 
@@ -15,6 +16,12 @@ NOW = 1000.0
 def resident(ticket: int, size: int = 10, used: float = 0.0, **fields: object) -> Resident:
     one = Resident(ticket, ModelKey(f"m{ticket}", 1), size, used, 0.0)
     return one._replace(**fields)
+
+
+def choose(residents: list[Resident], needed: int, now: float, residency_s: float) -> list[Resident] | None:
+    in_order = sorted(residents, key=lambda one: (one.used_at, one.ticket))
+    chosen = eviction.choose(in_order, needed, now, residency_s)
+    return None if chosen is None else list(chosen)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +83,9 @@ def test_what_is_chosen_is_enough_permitted_and_not_too_much(
     total = sum(one.size_bytes for one in chosen)
     assert total >= needed
     assert all(total - one.size_bytes < needed for one in chosen)
+
+
+def test_no_more_are_looked_at_than_it_takes() -> None:
+    residents = iter([resident(1, used=1.0), resident(2, used=2.0), resident(3, used=3.0)])
+    assert eviction.choose(residents, 15, NOW, 10.0) is not None
+    assert [one.ticket for one in residents] == [3]

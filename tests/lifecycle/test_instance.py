@@ -24,6 +24,9 @@ class Owner:
     def order_of(self, instance: Instance, grant: Grant) -> Load:
         return order(offer())
 
+    def woken(self, grant: Grant) -> None:
+        return None
+
     def on_placed(self, instance: Instance) -> None:
         self.told.append("placed")
 
@@ -114,7 +117,7 @@ def test_a_refusal_and_a_load_that_takes_too_long() -> None:
     world.places.refusal = "no room"
     instance.place()
     assert owner.told == ["failed: no room"]
-    assert not instance.may_try_again()
+    assert not instance.may_try_again(lacks_memory=True)
     world.places.refusal = ""
     other = Instance(1, owner, world.means)
     other.place()

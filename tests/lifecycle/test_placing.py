@@ -12,7 +12,7 @@ from gateway.core.placement import Place
 from gateway.devices.inventory import Look
 from gateway.devices.reserve import Reserve
 from gateway.lifecycle.facts import Fact, InstanceEvicted
-from gateway.lifecycle.means import Ask, Grant
+from gateway.lifecycle.means import Ask, Asleep, Grant
 from gateway.lifecycle.placing import Means, Placer
 from gateway.lifecycle.settings import MemorySettings
 from tests.fakes.worlds import FakeTime
@@ -24,7 +24,7 @@ OTHER = Device("GPU-b", "gpu", "H100", 1000, 1)
 class Stay:
     """An instance that wants a place, and does what the placer says."""
 
-    def __init__(self, bench: Bench, name: str, needs: int, place: Place, **fields: bool) -> None:
+    def __init__(self, bench: Bench, name: str, needs: int, place: Place, **fields: bool | str) -> None:
         self.bench = bench
         self.key = ModelKey(name, 1)
         self.ticket = bench.placer.new_ticket()
@@ -93,7 +93,7 @@ class Bench:
         ]
         self.placer.see(Look(tuple(devices), free or {}))
 
-    def stay(self, name: str, needs: int = 100, place: Place = Place(), **fields: bool) -> Stay:  # ruff: ignore[function-call-in-default-argument]
+    def stay(self, name: str, needs: int = 100, place: Place = Place(), **fields: bool | str) -> Stay:  # ruff: ignore[function-call-in-default-argument]
         stay = Stay(self, name, needs, place, **fields)
         self.placer.check()
         return stay
@@ -190,6 +190,43 @@ def test_too_little_at_the_load_makes_room_and_asks_for_more() -> None:
     idle.goes()
     assert bench.placer.statistics().taken[CPU, "reserved"] == 600
     assert not bench.placer.failed_for_memory(again.ticket)
+
+
+def test_what_sleeps_takes_only_what_is_free_and_is_the_first_to_make_room() -> None:
+    bench = Bench(GPU)
+    old = bench.stay("old", 300, Place("cpu")).loads()
+    left = bench.stay("left", 900, Place("gpu")).loads()
+    put_out: list[str] = []
+    host = bench.placer.new_ticket()
+
+    def leave_host() -> None:
+        put_out.append("host")
+        bench.placer.leaving(host)
+
+    assert not bench.placer.keep(host, Asleep(left.key, CPU, 800), leave_host)
+    assert bench.placer.keep(host, Asleep(left.key, CPU, 600), leave_host)
+    bench.placer.leaving(left.ticket)
+    there = Asleep(left.key, GPU.id, 100, is_there=True)
+    assert bench.placer.keep(left.ticket, there, lambda: put_out.append("gpu"))
+    bench.placer.check()
+    taken = bench.placer.statistics().taken
+    assert (taken[CPU, "asleep"], taken[GPU.id, "asleep"]) == (600, 100)
+    assert bench.stay("beside", 800, Place("gpu")).device == GPU.id
+    assert bench.stay("large", 200, Place("cpu")).device == ""
+    assert (put_out, old.is_evicted) == (["host"], False), "at once, and nobody who serves"
+    bench.see(lost=GPU.id)
+    assert put_out == ["host", "gpu"]
+    bench.placer.leave(host)
+    bench.placer.leave(left.ticket)
+    bench.placer.check()
+
+
+def test_it_goes_back_to_where_its_weights_sleep() -> None:
+    bench = Bench(GPU, OTHER)
+    for device in (GPU, OTHER):
+        sleeper = Asleep(ModelKey("m", 1), device.id, 10, is_there=True)
+        bench.placer.keep(bench.placer.new_ticket(), sleeper, lambda: None)
+        assert bench.stay("m", 100, prefers=device.id).loads().device == device.id
 
 
 def test_gpus_by_number_and_by_room() -> None:

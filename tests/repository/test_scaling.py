@@ -29,6 +29,7 @@ def test_everything_said() -> None:
     assert policy(**told, pinned="true") == ScalePolicy(1, 4, 600.0, 2.5, pinned=True)
     assert policy(weight="7") == ScalePolicy(weight=7)
     assert policy(keep_alive="-1").keep_alive_s == -1.0
+    assert (policy().sleep_s, policy(sleep="10m").sleep_s, policy(sleep="-1").sleep_s) == (None, 600.0, -1.0)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_everything_said() -> None:
             "parameters['gateway.min_instances']: 3 is above gateway.max_instances",
         ),
         ({"keep_alive": "soon"}, "parameters['gateway.keep_alive']: 'soon' must be seconds, or a text"),
+        ({"sleep": "long"}, "parameters['gateway.sleep']: 'long' must be seconds, or a text"),
         (
             {"target_concurrency": "0.001"},
             "parameters['gateway.target_concurrency']: '0.001' is not in 0.01..",

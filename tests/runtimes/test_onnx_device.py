@@ -13,7 +13,7 @@ from onnx import TensorProto
 from gateway.core.dtypes import NUMPY, DType
 from gateway.core.placement import KIND_OPTION
 from gateway.runtimes.contract import EngineBroken, LoadError
-from gateway.runtimes.onnx import OnnxModel, OnnxRuntime
+from gateway.runtimes.onnx import Bed, OnnxModel, OnnxRuntime
 from gateway.runtimes.onnx_device import DeviceInputs, is_fatal
 from gateway.runtimes.onnx_providers import Choice
 from gateway.runtimes.onnx_signature import ELEMENT_TYPES, FileTensor
@@ -87,11 +87,34 @@ def model_on_gpu(folder: Path) -> tuple[OnnxModel, OnGpu, Made]:
     session, made = OnGpu(onnxruntime.InferenceSession(str(file))), Made()
     x, y = FileTensor("X", DType.FP32, ("n", "d")), FileTensor("Y", DType.FP32, ("n", "d"))
     choice = Choice((), 2, "on GPU 2")
-    return (
-        OnnxModel(session, load(folder).spec, (x,), (y,), choice, DeviceInputs(made, "cuda", 2).bind),
-        session,
-        made,
-    )
+
+    def reopened(found: Path | bytes) -> tuple[OnGpu, Choice]:
+        assert isinstance(found, bytes)
+        return OnGpu(onnxruntime.InferenceSession(found)), choice
+
+    bed = Bed(file, reopened, lambda _: DeviceInputs(made, "cuda", 2).bind)
+    return OnnxModel(session, load(folder).spec, (x,), (y,), choice, bed), session, made
+
+
+def test_it_sleeps_without_its_file_and_wakes_as_it_was(tmp_path: Path) -> None:
+    model, _, _ = model_on_gpu(tmp_path)
+    x = np.ones((1, 2), np.float32)
+    assert model.can_sleep
+    model.infer([x], (0,), 1, Memory())
+    model.sleep()
+    (tmp_path / "model.onnx").unlink()
+    assert not hasattr(model, "_session")
+    model.wake()
+    np.testing.assert_array_equal(model.infer([x], (0,), 1, Memory())[0], x)
+    model.close()
+    other, _, _ = model_on_gpu(tmp_path)
+    other.sleep()
+    other.close()
+
+
+def test_weights_in_a_file_beside_it_cannot_wait_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"w")
+    assert not model_on_gpu(tmp_path)[0].can_sleep
 
 
 def test_on_a_gpu_every_batch_is_bound_and_large_outputs_reach_the_front(tmp_path: Path) -> None:

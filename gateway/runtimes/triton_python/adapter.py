@@ -111,6 +111,19 @@ class TritonModel:
             flags=flags,
         )
 
+    @property
+    def can_sleep(self) -> bool:
+        """See python.Body. Ours, and not Triton's: a file that has them runs there all the same."""
+        return hasattr(self._model, "sleep")
+
+    def sleep(self) -> None:
+        """See python.Body."""
+        self._settle(self._model.sleep())
+
+    def wake(self) -> None:
+        """See python.Body."""
+        self._settle(self._model.wake())
+
     def close(self) -> None:
         """See python.Body."""
         if hasattr(self._model, "finalize"):
