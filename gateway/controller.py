@@ -34,7 +34,6 @@ from gateway.lifecycle.books import STAGES
 from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.facts import Tell
-from gateway.lifecycle.files import LocalOnly
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.front_contract import FRONT, FrontSettings
 from gateway.lifecycle.front_reports import FrontReports
@@ -122,7 +121,7 @@ class Controller:
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
         self._workers = self._shared_workers(loop)
-        self._found = found(config.repository)
+        self._found = found(config.repository, loop)
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         lifecycle, used = self.lifecycle, self._demands.used_now
@@ -173,7 +172,8 @@ class Controller:
         config, known = self._config, (self._demands.usage, monotonic_s)
         overview = Overview(self.lifecycle, self._following, self.placer.memory, *known)
         served = Operated(overview, self._desk)
-        return AdminListener(config.admin, config.wire, config.server.insecure_dev, monotonic_s, served)
+        is_open, fault = config.server.insecure_dev, self._found.fault
+        return AdminListener(config.admin, config.wire, is_open, monotonic_s, served, fault)
 
     def _shared_workers(self, loop: asyncio.AbstractEventLoop) -> SharedWorkers:
         settings, new_id = self._config.workers, self.supervisor.new_id
@@ -185,7 +185,7 @@ class Controller:
             self._workers,
             self.fronts,
             self.placer,
-            self._found.fetcher or LocalOnly(),
+            self._found.fetching,
             Predictions(),
             loop,
             monotonic_s,

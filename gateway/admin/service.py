@@ -45,7 +45,7 @@ class AdminService:
 class AdminListener:
     """Listens between `start` and `aclose`, where the settings name a repository for uploads.
 
-    `insecure_dev` lets everybody in on loopback where there is no token.
+    `insecure_dev` lets everybody in on loopback where there is no token; `fault` is as Uploads has it.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class AdminListener:
         insecure_dev: bool,
         now: Callable[[], float],
         served: Served,
+        fault: Callable[[Path], str] | None = None,
     ) -> None:
+        self._fault = fault
         self._settings = settings
         self._wire = wire.model_copy(
             update={
@@ -101,7 +103,7 @@ class AdminListener:
         except ValueError as error:
             raise AdminFailed(str(error)) from None
         limits = Limits(settings.max_files, settings.max_version_bytes, settings.trusted_code)
-        uploads = Uploads(root, limits)
+        uploads = Uploads(root, limits, self._fault)
         uploads.remove_abandoned()
         resumable = Resumable(uploads, limits, settings.upload_keep_s, settings.max_uploads)
         resumable.expire()

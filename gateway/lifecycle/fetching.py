@@ -44,6 +44,10 @@ class Fetcher:
                 self._begin(offer)
             await asyncio.Event().wait()
 
+    def takes_time(self, offer: Offer) -> bool:
+        """See means.Fetching."""
+        return bool(offer.source)
+
     def fetch(self, offer: Offer, on_done: Done) -> Callable[[], None]:
         """See means.Fetching."""
         mark = offer.mark

@@ -37,11 +37,12 @@ class Files:
         """Has `path` be where the files of `offer` are; calls back, perhaps at once."""
         assert self._cancel is None, "one fetch at a time"
         self.fetch_s = 0.0
-        if not offer.source:
-            self.path = offer.path
-            then("")
-        elif self._fetched is not None and self._fetched[0] == offer.fingerprint:
+        if self._fetched is not None and self._fetched[0] == offer.fingerprint:
             self.path = self._fetched[1]
+            then("")
+        elif not self._fetching.takes_time(offer):
+            self.release()
+            self.path = offer.path
             then("")
         else:
             self.release()
@@ -74,6 +75,10 @@ class Files:
 
 class LocalOnly:
     """Implements Fetching where there is no store."""
+
+    def takes_time(self, offer: Offer) -> bool:
+        """See means.Fetching."""
+        return bool(offer.source)
 
     def fetch(self, offer: Offer, on_done: Callable[[str, str], None]) -> Callable[[], None]:
         """Must not be called."""

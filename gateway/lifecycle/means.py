@@ -161,7 +161,10 @@ class Predicting(Protocol):
 
 
 class Fetching(Protocol):
-    """Brings files of versions that are not local."""
+    """Brings files of versions that are not local, or not to be had as they are."""
+
+    def takes_time(self, offer: Offer, /) -> bool:
+        """False where the offer's own folder is there to be loaded from."""
 
     def fetch(self, offer: Offer, on_done: Callable[[str, str], None], /) -> Callable[[], None]:
         """Calls back once, after returning: the local folder and "", or "" and a reason.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -47,6 +49,43 @@ class StoreSettings(BaseModel):
         return options
 
 
+class SignatureSettings(BaseModel):
+    """[repository.signatures] Who must have signed the versions that are loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Literal["off", "warn", "require"] = Field(
+        "off", description="Whether a version without a good signature (model.sig) is refused, or told of."
+    )
+    public_key: Path | None = Field(None, description="File of the elliptic curve key they are signed by.")
+    certificates: tuple[Path, ...] = Field(
+        (), description="Files of the certificates that the signer's own goes back to."
+    )
+    identity: str = Field("", description="Whose keyless signature by Sigstore it must be, with `issuer`.")
+    issuer: str = Field("", description="The OpenID Connect issuer of that identity.")
+    trust_config: Path | None = Field(
+        None, description="File of the Sigstore instance to trust; by default the public one, which is asked."
+    )
+
+    @model_validator(mode="after")
+    def _one_signer(self) -> SignatureSettings:
+        if self.policy == "off":
+            return self
+        ways = [self.public_key is not None, bool(self.certificates), bool(self.identity or self.issuer)]
+        if sum(ways) != 1 or bool(self.identity) != bool(self.issuer):
+            raise ValueError(
+                "repository.signatures: must name one of public_key, certificates, or identity and issuer"
+            )
+        for file in (self.public_key, *self.certificates, self.trust_config):
+            if file is not None and not file.is_file():
+                raise ValueError(f"repository.signatures: there is no file '{file}'")
+        if any(find_spec(name) is None for name in ("model_signing", "OpenSSL")):
+            raise ValueError(
+                "repository.signatures: needs the extra 'signing' (pip install 'model-gateway[signing]')"
+            )
+        return self
+
+
 class RepositorySettings(BaseModel):
     """[repository] The folders models come from."""
 
@@ -58,6 +97,9 @@ class RepositorySettings(BaseModel):
         description="Folders in Triton's layout; a model's name may stand in one of them only.",
     )
     stores: tuple[StoreSettings, ...] = Field((), description="Object stores that models come from, too.")
+    signatures: SignatureSettings = Field(
+        default_factory=SignatureSettings, description="Who must have signed what is loaded."
+    )
     cache: Path | None = Field(
         None, description="Folder for files of stores; needed where there are any, may be shared by gateways."
     )

@@ -12,7 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -36,9 +36,13 @@ class Stored(NamedTuple):
 
 
 class Uploads:
-    """One repository that versions may be sent to; one gateway at a time. All methods block on the disk."""
+    """One repository that versions may be sent to; one gateway at a time. All methods block on the disk.
 
-    def __init__(self, root: Path, limits: Limits) -> None:
+    `fault` tells why the files in a folder must not be shown, "" where they may be.
+    """
+
+    def __init__(self, root: Path, limits: Limits, fault: Callable[[Path], str] | None = None) -> None:
+        self._fault = fault
         self.root = Path(os.path.realpath(root))
         self.staging = self.root / _STAGING
         self._limits = limits
@@ -84,6 +88,8 @@ class Uploads:
     def show(self, folder: Path, files: Sequence[Unpacked], model: str, version: int) -> bool:
         """Shows `folder`, which has exactly these files, as that version; returns and raises as `publish`."""
         place = self._place(model, version)
+        if self._fault is not None and (fault := self._fault(folder)):
+            raise InvalidInput(f"the version's signature is not accepted: {fault}")
         _make_readable(folder)
         place.parent.mkdir(exist_ok=True)
         try:

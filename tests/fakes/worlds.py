@@ -164,10 +164,13 @@ class FakeFetching:
         self.open: list[Callable[[str, str], None]] = []
         self.released: list[str] = []
 
+    def takes_time(self, offer: Offer) -> bool:
+        return bool(offer.source)
+
     def fetch(self, offer: Offer, on_done: Callable[[str, str], None]) -> Callable[[], None]:
         self.asked.append(offer)
         self.open.append(on_done)
-        return lambda: self.open.remove(on_done)
+        return lambda: self.open.remove(on_done) if on_done in self.open else None
 
     def release(self, path: str) -> None:
         self.released.append(path)
