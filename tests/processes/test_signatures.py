@@ -23,7 +23,7 @@ def test_only_what_was_signed_is_loaded_and_taken(tmp_path: Path) -> None:
         "GATEWAY_REPOSITORY__SIGNATURES__POLICY": "require",
         "GATEWAY_REPOSITORY__SIGNATURES__PUBLIC_KEY": str(key.public),
     }
-    with gateway(root, environment={**environment(root), **own}) as served:
+    with gateway(root, "--insecure-dev", environment={**environment(root), **own}) as served:
         assert served.infer("m0", REQUEST)[0] == 200
         for model, text in (("m1", "there is no signature"), ("m2", "Extra files found")):
             status, answer, _ = served.infer(model, REQUEST)
