@@ -15,7 +15,7 @@ _DEAD_SHARE = 2
 
 
 class Recency:
-    """Invariant: each ticket has one entry in the heap at the time in `_at`; all others there are dead."""
+    """Invariant: each ticket has an entry in the heap at the time in `_at`; those at other times are dead."""
 
     def __init__(self) -> None:
         self._at: dict[int, float] = {}
@@ -42,8 +42,8 @@ class Recency:
         try:
             while self._heap:
                 at, ticket = heappop(self._heap)
-                if self._at.get(ticket) != at:
-                    continue
+                if self._at.get(ticket) != at or (seen and seen[-1] == (at, ticket)):
+                    continue  # dead, or told of twice with the same time (equals leave in a row)
                 if (really_at := used_at(ticket)) > at:
                     self._at[ticket] = really_at
                     heappush(self._heap, (really_at, ticket))

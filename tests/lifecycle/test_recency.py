@@ -62,3 +62,14 @@ def test_what_was_discarded_takes_no_room() -> None:
         recency.add(ticket, ticket)
         recency.discard(ticket)
     assert len(recency._heap) < 20
+
+
+def test_one_that_came_back_within_the_same_instant_is_listed_once() -> None:
+    recency = Recency()
+    recency.add(1, 5.0)
+    recency.discard(1)
+    recency.add(1, 5.0)
+    recency.add(2, 5.0)
+    for _look in range(2):
+        with closing(recency.oldest_first(lambda _ticket: 5.0)) as found:
+            assert list(found) == [1, 2]
