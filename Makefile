@@ -26,8 +26,8 @@ test: lint types contracts
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=recurse --keep-going unit gateways unit-compiled
 
 lint: $(VENV)/.dev-ready
-	$(BIN)/ruff check gateway tests model_repo deploy
-	$(BIN)/ruff format --check gateway tests model_repo deploy
+	$(BIN)/ruff check gateway plugins tests model_repo deploy
+	$(BIN)/ruff format --check gateway plugins tests model_repo deploy
 
 types: $(VENV)/.dev-ready
 	$(BIN)/mypy
@@ -81,14 +81,19 @@ soak: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -m soak --timeout 900
 
 # Hash-locked: a package whose bytes changed is refused. --no-deps: the lock is the whole truth.
-$(VENV)/.run-ready: requirements/run.lock
+# The tree itself is installed too, editable: plugins are found by their entry points, the built-in ones too.
+INSTALL_TREE = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+$(VENV)/.run-ready: requirements/run.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/run.lock
+	$(INSTALL_TREE)
 	@touch $@
 
-$(VENV)/.dev-ready: requirements/dev.lock
+$(VENV)/.dev-ready: requirements/dev.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.lock
+	$(INSTALL_TREE)
 	@touch $@ $(VENV)/.run-ready
 
 clean:

@@ -25,6 +25,7 @@ class Reason(enum.Enum):
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     CANCELLED = "CANCELLED"
     CONFLICT = "CONFLICT"
+    PLUGIN_FAILED = "PLUGIN_FAILED"
     INTERNAL = "INTERNAL"
 
 
@@ -139,3 +140,14 @@ class Conflict(GatewayError):
     """The thing to be changed is no longer what the caller saw."""
 
     reason = Reason.CONFLICT
+
+
+class PluginFailed(GatewayError):
+    """A plugin failed where the request may not go on without it; nothing is told of how."""
+
+    reason = Reason.PLUGIN_FAILED
+
+    def __init__(self, plugin: str, hook: str) -> None:
+        super().__init__(f"plugin '{plugin}' failed at '{hook}'", retry_after_s=1.0)
+        self.plugin = plugin
+        self.hook = hook

@@ -114,6 +114,30 @@ class InferRequest(Value):
             self.chain,
         )
 
+    def to(self, model: str, version: int | str) -> InferRequest:
+        """The same request for another model or version."""
+        return self._with(model, version, self.parameters)
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> InferRequest:
+        """The same request with these parameters in place of its own."""
+        return self._with(self.model, self.version, parameters)
+
+    def _with(self, model: str, version: int | str, parameters: Mapping[str, Parameter]) -> InferRequest:
+        return InferRequest(
+            model,
+            version,
+            self.inputs,
+            self.id,
+            self.outputs,
+            parameters,
+            self.deadline,
+            self.protocol,
+            self.lease,
+            self.priority,
+            self.timeout_at,
+            self.chain,
+        )
+
     def values(self) -> tuple[object, ...]:
         return (
             self.model,

@@ -58,6 +58,7 @@ STATUS: Final[Mapping[Reason, Status]] = MappingProxyType({
     Reason.DEADLINE_EXCEEDED: Status.DEADLINE_EXCEEDED,
     Reason.CANCELLED: Status.CANCELLED,
     Reason.CONFLICT: Status.ABORTED,
+    Reason.PLUGIN_FAILED: Status.UNAVAILABLE,
     Reason.INTERNAL: Status.INTERNAL,
 })
 

@@ -31,6 +31,7 @@ STATUS: Final[Mapping[Reason, int]] = MappingProxyType({
     # Nobody is there to read it; the figure is what access logs know.
     Reason.CANCELLED: 499,
     Reason.CONFLICT: 409,
+    Reason.PLUGIN_FAILED: 503,
     Reason.INTERNAL: 500,
 })
 

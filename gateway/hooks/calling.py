@@ -1,0 +1,189 @@
+"""The modes of hooks: what the implementations of one hook make together, sync and async alike.
+
+DESIGN: pluggy finds, orders and checks the implementations and is not asked to run them: it would collect
+coroutines instead of results. Each mode here is a plain function that gives its outcome at once where no
+implementation is async, and an awaitable of it from the first async one on: a hot path without async
+plugins has no coroutine in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from gateway.core.errors import GatewayError, PluginFailed
+from gateway.hooks.contract import Contract, Fails
+from gateway.hooks.guarding import Guarded
+from gateway.hooks.values import Release
+
+
+class Hook:
+    """All implementations of one hook in the order of their calls; never empty."""
+
+    __slots__ = ("_closed", "contract", "members")
+
+    def __init__(self, contract: Contract, members: Sequence[Guarded]) -> None:
+        self.contract: Final = contract
+        self.members: Final = tuple(members)
+        self._closed = contract.fails is Fails.CLOSED
+
+    # ---- [first] --------------------------------------------------------------------------------
+
+    def first(self, *arguments: Any) -> Any:
+        """The first answer that is not None, or an awaitable of it; None where nobody answers."""
+        for index, member in enumerate(self.members):
+            try:
+                answer = member.call(arguments)
+            except PluginFailed:
+                if self._closed:
+                    raise
+                continue
+            if answer is None:
+                continue
+            if self._is_awaitable(answer):
+                return self._first_later(answer, index, arguments)
+            return answer
+        return None
+
+    async def _first_later(self, answer: Awaitable[Any], index: int, arguments: tuple[Any, ...]) -> Any:
+        try:
+            if (result := await self.members[index].settled(answer)) is not None:
+                return result
+        except PluginFailed:
+            if self._closed:
+                raise
+        for number in range(index + 1, len(self.members)):
+            if (result := await self._asked(self.members[number], arguments)) is not None:
+                return result
+        return None
+
+    # ---- [chain] --------------------------------------------------------------------------------
+
+    def chain(self, value: Any, *others: Any) -> Any:
+        """`value` as the implementations leave it, or an awaitable of that."""
+        for index, member in enumerate(self.members):
+            try:
+                answer = member.call((value, *others))
+            except PluginFailed:
+                if self._closed:
+                    raise
+                continue
+            if answer is None:
+                continue
+            if self._is_awaitable(answer):
+                return self._chain_later(answer, index, value, others)
+            value = answer
+        return value
+
+    async def _chain_later(
+        self, answer: Awaitable[Any], index: int, value: Any, others: tuple[Any, ...]
+    ) -> Any:
+        try:
+            if (result := await self.members[index].settled(answer)) is not None:
+                value = result
+        except PluginFailed:
+            if self._closed:
+                raise
+        for number in range(index + 1, len(self.members)):
+            if (result := await self._asked(self.members[number], (value, *others))) is not None:
+                value = result
+        return value
+
+    # ---- [gate] ---------------------------------------------------------------------------------
+
+    def gate(self, releases: list[Release], *arguments: Any) -> Awaitable[None] | None:
+        """Asks all, or gives an awaitable of having asked; raises what the first to refuse raises.
+
+        Adds to `releases` what is to be called at the end, also where a later one refuses.
+        """
+        for index, member in enumerate(self.members):
+            try:
+                answer = member.call(arguments)
+            except PluginFailed:
+                if self._closed:
+                    raise
+                continue
+            if answer is None:
+                continue
+            if not callable(answer):
+                return self._gate_later(answer, index, releases, arguments)
+            releases.append(answer)
+        return None
+
+    async def _gate_later(
+        self, answer: Awaitable[Any], index: int, releases: list[Release], arguments: tuple[Any, ...]
+    ) -> None:
+        try:
+            if (result := await self.members[index].settled(answer)) is not None:
+                releases.append(result)
+        except PluginFailed:
+            if self._closed:
+                raise
+        for number in range(index + 1, len(self.members)):
+            if (result := await self._asked(self.members[number], arguments)) is not None:
+                releases.append(result)
+
+    # ---- [around] -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def around(self, *arguments: Any) -> AsyncGenerator[None]:
+        """Enters what they return, the first outermost; leaves it in the opposite order."""
+        async with AsyncExitStack() as stack:
+            for member in self.members:
+                if (manager := await self._asked(member, arguments)) is not None:
+                    await stack.enter_async_context(_Within(member, manager))
+            yield
+
+    # ---- [notify] -------------------------------------------------------------------------------
+
+    def notify(self, later: Callable[[Awaitable[Any]], None], *arguments: Any) -> None:
+        """Tells all; async ones are handed to `later`. Never fails."""
+        for member in self.members:
+            try:
+                answer = member.call(arguments)
+            except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
+                continue
+            if answer is not None:
+                later(self._told(member, answer))
+
+    @staticmethod
+    async def _told(member: Guarded, answer: Awaitable[Any]) -> None:
+        try:
+            await member.settled(answer)
+        except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
+            return
+
+    # ---- all ------------------------------------------------------------------------------------
+
+    async def _asked(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:
+        """One member's settled answer; None where it failed and that is no reason to stop."""
+        try:
+            answer = member.call(arguments)
+            return await member.settled(answer) if self._is_awaitable(answer) else answer
+        except PluginFailed:
+            if self._closed:
+                raise
+            return None
+
+    def _is_awaitable(self, answer: Any) -> bool:
+        return not isinstance(answer, self.contract.answers) and answer is not None
+
+
+class _Within:
+    """A plugin's context manager whose two ends are guarded, and which swallows nothing."""
+
+    def __init__(self, member: Guarded, manager: AbstractAsyncContextManager[Any]) -> None:
+        self._member = member
+        self._manager = manager
+
+    async def __aenter__(self) -> None:
+        await self._member.within(self._manager.__aenter__())
+
+    async def __aexit__(self, *how: Any) -> None:
+        error = how[1]
+        try:
+            await self._member.within(self._manager.__aexit__(*how))
+        except GatewayError as raised:
+            if raised is not error:
+                raise
