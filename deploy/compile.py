@@ -22,6 +22,7 @@ from pathlib import Path
 
 HOT = (
     "gateway/core/value.py",
+    "gateway/core/caller.py",
     "gateway/core/tensor.py",
     "gateway/core/messages.py",
     "gateway/core/records.py",

@@ -11,7 +11,8 @@ lifecycle   a model version from absent to ready and back | scheduling: request 
 control     snapshots between processes | devices: what there is to run on | repository: where models
             come from | workers: processes and their channel | wire: sockets, HTTP/1.1, HTTP/2, TLS |
             telemetry: records to metrics and logs
-hooks       the plugin contract; the built-in plugins know it and core, nothing else | runtimes: engines, imported by name inside workers only
+hooks       the plugin contract, all that plugins know beside core | runtimes: engines, imported by name
+            inside workers only
 model       what a model.py imports: the base class of models written in Python
 core        values and rules | generated: protobuf modules made from protos/
 """

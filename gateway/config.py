@@ -22,6 +22,7 @@ from gateway.admin.settings import AdminSettings
 from gateway.control.settings import ServerSettings
 from gateway.devices.settings import DeviceSettings
 from gateway.frontends.settings import FrontendSettings
+from gateway.hooks.settings import PluginSettings
 from gateway.lifecycle.settings import MemorySettings, PrefetchSettings, ScalingSettings
 from gateway.repository.settings import RepositorySettings
 from gateway.scheduling.settings import SchedulingSettings
@@ -52,6 +53,25 @@ class GatewayConfig(BaseModel):
     scheduling: SchedulingSettings = SchedulingSettings()
     wire: WireSettings = WireSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    plugins: PluginSettings = PluginSettings()
+
+    @model_validator(mode="after")
+    def _doors_are_closed(self) -> GatewayConfig:
+        """Beyond loopback: only who is known, and not in the clear; which plugins know is found at start."""
+        server = self.server
+        if server.is_open:
+            return self
+        if not self.plugins.use:
+            raise ValueError(
+                f"server.host = {server.host}: beyond loopback an authentication plugin is needed and "
+                "plugins.use names none; --insecure-dev serves everybody without one"
+            )
+        if self.tls is None and not server.behind_proxy:
+            raise ValueError(
+                f"server.host = {server.host}: beyond loopback credentials need [tls], or --behind-proxy "
+                "where a proxy in front speaks it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _uploads_are_served(self) -> GatewayConfig:

@@ -27,6 +27,8 @@ from gateway.devices.inventory import Inventory, Look
 from gateway.devices.seats import seat_of
 from gateway.devices.watch import Watch
 from gateway.finding import found
+from gateway.hooks.contract import Process
+from gateway.hooks.running import Plugins
 from gateway.lifecycle import placing
 from gateway.lifecycle.accounts import Accounts
 from gateway.lifecycle.autoscaler import Autoscaler
@@ -98,6 +100,9 @@ class Controller:
         self, config: GatewayConfig, *, worker_entry: str = CHILD, front_module: str = FRONT, seed: int = 0
     ) -> None:
         self._config = config
+        self._plugins = Plugins(config.plugins, Process.CONTROLLER, monotonic_s, wall_s)
+        if not config.server.is_open:
+            self._plugins.require_authentication(config.server.host)
         self._rng = Random(seed or os.getpid())
         settings = config.workers
         telemetry = config.telemetry
@@ -200,6 +205,7 @@ class Controller:
         status = 0
         try:
             self._refuse_taken_ports()
+            await self._plugins.start()
             self.supervisor.start()
             self._machine.start()
             self.fronts.start(self.lifecycle, self._desk, self._observing.greet)
@@ -290,6 +296,7 @@ class Controller:
         await self._metrics_listener.drain(0.0)
         await self._metrics.aclose()
         await self._admin.aclose()
+        await self._plugins.stop()
 
     # ---- what goes on all the time -------------------------------------------------------------------
 

@@ -42,16 +42,22 @@ from gateway.control.messages import (
 from gateway.core.clock import monotonic_ns, monotonic_s, wall_s
 from gateway.core.model import ModelSpec
 from gateway.core.records import RequestRecord
+from gateway.frontends.guard import guard_of
 from gateway.frontends.service import Protocols
+from gateway.hooks.contract import Process
+from gateway.hooks.running import Plugins
 from gateway.pipeline.asking import Asks
 from gateway.pipeline.calls import Calls
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
-from gateway.pipeline.demand import DemandReport, queue_depths
+from gateway.pipeline.demand import DemandReport, gauges
 from gateway.pipeline.instances import Instances
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
+from gateway.pipeline.policed import policed
 from gateway.pipeline.statistics import ask_statistics
+from gateway.pipeline.tasks import Tasks
+from gateway.pipeline.telling import telling
 from gateway.pipeline.tracing import Scope, Tracer
 from gateway.runtimes.contract import LoadError
 from gateway.runtimes.sequence_signature import wired
@@ -98,6 +104,8 @@ class Front:
         self._stopped = asyncio.Event()
         self._drain_s: float | None = None
         scheduling = config.scheduling
+        self._plugins = Plugins(config.plugins, Process.FRONT, monotonic_s, wall_s)
+        self._tasks = Tasks(self._loop)
         self._counters = RequestCounters()
         self._arena = Arena(config.workers.shared_memory_bytes)
         self._poison = PoisonList(scheduling.poison_memory_s)
@@ -113,8 +121,10 @@ class Front:
             partial(ask_statistics, self._asks),
         )
         self._demand = DemandReport(self._pipeline, channel.send)
-        may_control = config.server.insecure_dev
+        may_control = config.server.insecure_dev or self._plugins.authenticates
         control = Repository(self._asks) if may_control else NoControl()
+        hooks = self._plugins.hooks
+        served = policed(self._pipeline, control, hooks, self._tasks)
         telemetry = config.telemetry
         self._logs = Logs("front", is_json=telemetry.log_style == "json", settings=telemetry.log)
         self._logs.attach(sys.stderr)
@@ -130,8 +140,8 @@ class Front:
         )
         self._observing.on_scopes = self._trace
         more = ("sequence",) if config.server.fronts == 1 else ()
-        tools = (self._pipeline, config.frontends, monotonic_s, control, self._observing)
-        self._protocols = Protocols(*tools, more)
+        tools = (served.service, config.frontends, monotonic_s, served.repository, self._observing)
+        self._protocols = Protocols(*tools, more, guard_of(hooks, served.rights, monotonic_s, self._tasks))
         self._context = server_context(config.tls) if config.tls is not None else None
         self._listeners: dict[str, Listener | GrpcioListener] = {
             "http": self._make_listener(),
@@ -147,6 +157,7 @@ class Front:
 
     async def run(self) -> None:
         """Listens, serves until told to drain, and leaves nothing behind."""
+        await self._plugins.start()
         server = self._config.server
         reuse_port = server.fronts != 1
         ports = {}
@@ -183,6 +194,8 @@ class Front:
         await asyncio.sleep(min(self._config.server.pre_drain_s, self._drain_s))
         self._protocols.finish()
         await asyncio.gather(*(listener.drain(self._drain_s) for listener in self._listeners.values()))
+        await self._plugins.stop()
+        await self._tasks.aclose()
         self._hand_over_counters()
         self._channel.send(Bye())
         self._trace_log.close(TRACES_S)
@@ -280,15 +293,10 @@ class Front:
         )
 
     def _sink(self) -> Callable[[RequestRecord], None]:
-        if not self._config.telemetry.access_log:
-            return self._counters.record
-        log_line = AccessLog(sys.stdout.buffer.write, wall_s).record
-
-        def both(record: RequestRecord) -> None:
-            self._counters.record(record)
-            log_line(record)
-
-        return both
+        sinks = [self._counters.record]
+        if self._config.telemetry.access_log:
+            sinks.append(AccessLog(sys.stdout.buffer.write, wall_s).record)
+        return telling(sinks, self._plugins.hooks.get("on_request"), self._loop, self._tasks)
 
     # ---- time -----------------------------------------------------------------------------------
 
@@ -319,14 +327,8 @@ class Front:
             self._channel.send(Counters(msgspec.msgpack.encode(report)))
 
     def _gauges(self) -> Gauges:
-        connections = 0
-        errors: dict[str, int] = {}
-        for listener in self._listeners.values():
-            statistics = listener.statistics()
-            connections += statistics.open
-            for kind, count in statistics.faults.items():
-                errors[kind] = errors.get(kind, 0) + count
-        return Gauges(queue_depths(self._catalogue.slots()), connections, errors)
+        listeners = [listener.statistics() for listener in self._listeners.values()]
+        return gauges(self._catalogue, listeners, self._plugins.failures)
 
 
 def _to_log(line: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli.configuration import ConfigFile, Repositories, load_or_exit
+from gateway.cli.configuration import ConfigFile, Repositories, load_or_exit, refuse
 from gateway.config import GatewayConfig
 
 SAMPLE = "sample.json"
@@ -29,6 +29,9 @@ def serve(  # ruff: ignore[too-many-arguments] - one parameter a flag is how typ
     insecure_dev: Annotated[
         bool | None, typer.Option("--insecure-dev", help="Serve everybody, without authentication.")
     ] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="TLS ends at a proxy in front of this.")
+    ] = None,
     access_log: Annotated[
         bool | None, typer.Option("--access-log", help="One JSON line a request on standard output.")
     ] = None,
@@ -45,14 +48,20 @@ def serve(  # ruff: ignore[too-many-arguments] - one parameter a flag is how typ
         "server.metrics_port": metrics_port,
         "server.fronts": int(fronts) if fronts and fronts.isdigit() else fronts,
         "server.insecure_dev": insecure_dev,
+        "server.behind_proxy": behind_proxy,
         "telemetry.access_log": access_log,
         "telemetry.trace_file": trace_file,
     }
     loaded = load_or_exit(config, flags)
     # Imported here: `gateway check` and `gateway bench` need none of it.
     from gateway.controller import run
+    from gateway.hooks.manager import PluginFault
 
-    raise typer.Exit(run(loaded, _announce(loaded, typer.echo)))
+    try:
+        status = run(loaded, _announce(loaded, typer.echo))
+    except PluginFault as fault:
+        refuse(*str(fault).splitlines())
+    raise typer.Exit(status)
 
 
 def _announce(config: GatewayConfig, say: Callable[[str], None]) -> Callable[[Mapping[str, int]], None]:

@@ -13,7 +13,9 @@ class ServerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback see insecure_dev.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; beyond loopback callers must be authenticated."
+    )
     http_port: int = Field(8000, ge=0, le=65_535, description="REST and gRPC; 0 picks a free one.")
     grpc_port: int = Field(8001, ge=0, le=65_535, description="REST and gRPC too, where Triton's are.")
     metrics_port: int = Field(8002, ge=0, le=65_535, description="Prometheus metrics.")
@@ -25,20 +27,23 @@ class ServerSettings(BaseModel):
     )
     drain_timeout_s: float = Field(20.0, ge=0, le=3600, description="Time for requests under way to finish.")
     insecure_dev: bool = Field(False, description="Serve without authentication, on any address.")
+    behind_proxy: bool = Field(
+        False, description="TLS ends at a proxy in front of this: beyond loopback, too, none is spoken here."
+    )
 
     @model_validator(mode="after")
-    def _refuse_open_doors(self) -> ServerSettings:
+    def _fit_together(self) -> ServerSettings:
         if isinstance(self.fronts, int) and not 1 <= self.fronts <= 64:
             raise ValueError(f"server.fronts = {self.fronts}: must be 1 to 64, or auto")
-        if not is_loopback(self.host) and not self.insecure_dev:
-            raise ValueError(
-                f"server.host = {self.host}: beyond loopback an authentication plugin is needed and none "
-                "is configured; --insecure-dev serves everybody without one"
-            )
         fixed = [port for port in (self.http_port, self.grpc_port, self.metrics_port) if port]
         if len(set(fixed)) != len(fixed):
             raise ValueError("server.http_port, grpc_port and metrics_port must differ")
         return self
+
+    @property
+    def is_open(self) -> bool:
+        """True where callers need not be known: on loopback, or because that was asked for."""
+        return self.insecure_dev or is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:

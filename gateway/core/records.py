@@ -16,6 +16,7 @@ class RequestRecord(Value):
 
     `model` is "" where the name was unknown or never understood, so that callers cannot make new
     label values. `reason` None is success. `batch_rows` 0: it never ran.
+    `principal` and `tenant` are whoever called, "" where nobody was asked.
     """
 
     __slots__ = (
@@ -24,10 +25,12 @@ class RequestRecord(Value):
         "duration_s",
         "is_cold",
         "model",
+        "principal",
         "protocol",
         "queue_s",
         "reason",
         "rows",
+        "tenant",
         "version",
     )
 
@@ -43,6 +46,8 @@ class RequestRecord(Value):
         rows: int = 0,
         batch_rows: int = 0,
         is_cold: bool = False,
+        principal: str = "",
+        tenant: str = "",
     ) -> None:
         self.model: Final = model
         self.version: Final = version
@@ -54,6 +59,8 @@ class RequestRecord(Value):
         self.rows: Final = rows
         self.batch_rows: Final = batch_rows
         self.is_cold: Final = is_cold
+        self.principal: Final = principal
+        self.tenant: Final = tenant
 
     def values(self) -> tuple[object, ...]:
         return (
@@ -67,4 +74,6 @@ class RequestRecord(Value):
             self.rows,
             self.batch_rows,
             self.is_cold,
+            self.principal,
+            self.tenant,
         )

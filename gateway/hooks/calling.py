@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from gateway.core.errors import GatewayError, PluginFailed
 from gateway.hooks.contract import Contract, Fails
-from gateway.hooks.guarding import Guarded
+from gateway.hooks.guarding import Guarded, drop
 from gateway.hooks.values import Release
+
+# What `first_now` gives in place of an answer that is not there yet.
+LATER: Final = object()
 
 
 class Hook:
@@ -46,6 +49,22 @@ class Hook:
             return answer
         return None
 
+    def first_now(self, *arguments: Any) -> Any:
+        """As `first`, but LATER where that would have to be waited for."""
+        for member in self.members:
+            try:
+                answer = member.call(arguments)
+            except PluginFailed:
+                if self._closed:
+                    raise
+                continue
+            if answer is not None and self._is_awaitable(answer):
+                drop(answer)
+                return LATER
+            if answer is not None:
+                return answer
+        return None
+
     async def _first_later(self, answer: Awaitable[Any], index: int, arguments: tuple[Any, ...]) -> Any:
         try:
             if (result := await self.members[index].settled(answer)) is not None:
@@ -74,6 +93,20 @@ class Hook:
             if self._is_awaitable(answer):
                 return self._chain_later(answer, index, value, others)
             value = answer
+        return value
+
+    def chain_now(self, value: Any, *others: Any) -> Any:
+        """As `chain`, where nobody can wait: an implementation that is async fails."""
+        for member in self.members:
+            try:
+                answer = member.call((value, *others))
+                if answer is not None and self._is_awaitable(answer):
+                    raise member.cannot_wait(answer)
+            except PluginFailed:
+                if self._closed:
+                    raise
+                continue
+            value = value if answer is None else answer
         return value
 
     async def _chain_later(

@@ -106,6 +106,11 @@ class Guarded:
         except Exception as error:  # ruff: ignore[blind-except] - whatever a plugin raises stays the plugin's
             raise self._failure(RAISED, error) from None
 
+    def cannot_wait(self, answer: Awaitable[Any]) -> PluginFailed:
+        """The failure of having given an awaitable where nothing can be waited for."""
+        drop(answer)
+        return self._failure(GARBAGE, TypeError("it is async where it must not be"))
+
     def _well(self) -> None:
         if not self._breaker.is_closed:
             self._breaker.went_well()
@@ -124,6 +129,13 @@ class Guarded:
         if opens:
             log.error("plugin '%s' at '%s' fails too often and is left alone for a while", self.plugin, name)
         return PluginFailed(self.plugin, name)
+
+
+def drop(work: Awaitable[Any]) -> None:
+    """Lets go of what will not be awaited."""
+    close = getattr(work, "close", None)
+    if close is not None:
+        close()
 
 
 class _Watched:

@@ -105,7 +105,7 @@ def transform_response(
 ) -> InferResponse | Awaitable[InferResponse | None] | None:
     """[chain] Another answer in place of this one, or None. Called for each answer; not for errors.
 
-    The lease of the response given must be that of the response returned.
+    The lease of the response given must be that of the response returned. For streams it must not be async.
     """
 
 

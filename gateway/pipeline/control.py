@@ -16,6 +16,7 @@ from gateway.control.questions import (
     ModelIndex,
     UnloadModel,
 )
+from gateway.core.caller import ANYBODY, Caller
 from gateway.core.errors import Forbidden, GatewayError
 from gateway.core.messages import Ticket
 from gateway.core.model import check_name
@@ -36,15 +37,23 @@ class RepositoryService(Protocol):
     def is_permitted(self) -> bool:
         """False where every call is refused."""
 
-    def index(self, listed: Listed, *, ready_only: bool = False) -> Ticket | None:
+    def index(self, listed: Listed, *, ready_only: bool = False, caller: Caller = ANYBODY) -> Ticket | None:
         """Every version of every model, by name."""
 
     def load(
-        self, name: str, config: str | None, files: tuple[ModelFile, ...], changed: Changed
+        self,
+        name: str,
+        config: str | None,
+        files: tuple[ModelFile, ...],
+        changed: Changed,
+        *,
+        caller: Caller = ANYBODY,
     ) -> Ticket | None:
         """Loads all served versions of a model: `changed(None)` once each of them is ready in every front."""
 
-    def unload(self, name: str, changed: Changed, *, unload_dependents: bool = False) -> Ticket | None:
+    def unload(
+        self, name: str, changed: Changed, *, unload_dependents: bool = False, caller: Caller = ANYBODY
+    ) -> Ticket | None:
         """Serves a model no more: `changed(None)` once every front refuses it; work under way is finished."""
 
 
@@ -53,19 +62,27 @@ class NoControl:
 
     is_permitted = False
 
-    def index(self, listed: Listed, *, ready_only: bool = False) -> Ticket | None:
+    def index(self, listed: Listed, *, ready_only: bool = False, caller: Caller = ANYBODY) -> Ticket | None:
         """See RepositoryService."""
         listed(_forbidden())
         return None
 
     def load(
-        self, name: str, config: str | None, files: tuple[ModelFile, ...], changed: Changed
+        self,
+        name: str,
+        config: str | None,
+        files: tuple[ModelFile, ...],
+        changed: Changed,
+        *,
+        caller: Caller = ANYBODY,
     ) -> Ticket | None:
         """See RepositoryService."""
         changed(_forbidden())
         return None
 
-    def unload(self, name: str, changed: Changed, *, unload_dependents: bool = False) -> Ticket | None:
+    def unload(
+        self, name: str, changed: Changed, *, unload_dependents: bool = False, caller: Caller = ANYBODY
+    ) -> Ticket | None:
         """See RepositoryService."""
         changed(_forbidden())
         return None
@@ -79,19 +96,27 @@ class Repository:
     def __init__(self, asks: Asks) -> None:
         self._asks = asks
 
-    def index(self, listed: Listed, *, ready_only: bool = False) -> Ticket | None:
+    def index(self, listed: Listed, *, ready_only: bool = False, caller: Caller = ANYBODY) -> Ticket | None:
         """See RepositoryService."""
         return self._asks.ask(GetIndex(), INDEX_S, partial(_listed, listed, ready_only))
 
     def load(
-        self, name: str, config: str | None, files: tuple[ModelFile, ...], changed: Changed
+        self,
+        name: str,
+        config: str | None,
+        files: tuple[ModelFile, ...],
+        changed: Changed,
+        *,
+        caller: Caller = ANYBODY,
     ) -> Ticket | None:
         """See RepositoryService."""
         return self._asks.ask(
             LoadModel(check_name(name), config, files), CHANGE_S, partial(_changed, changed)
         )
 
-    def unload(self, name: str, changed: Changed, *, unload_dependents: bool = False) -> Ticket | None:
+    def unload(
+        self, name: str, changed: Changed, *, unload_dependents: bool = False, caller: Caller = ANYBODY
+    ) -> Ticket | None:
         """See RepositoryService."""
         question = UnloadModel(check_name(name), unload_dependents)
         return self._asks.ask(question, CHANGE_S, partial(_changed, changed))

@@ -6,13 +6,15 @@ and how much it has under way is asked there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.control.messages import Demand, VersionDemand
 from gateway.core.scaling import KeepAlive
-from gateway.pipeline.catalogue import VersionSlot
+from gateway.pipeline.catalogue import Catalogue, VersionSlot
 from gateway.pipeline.pipeline import Pipeline
-from gateway.telemetry.series import QueueDepth
+from gateway.telemetry.series import Gauges, QueueDepth
+from gateway.wire.listener import ListenerStatistics
 
 # Up to 230 bytes each in msgpack; a packet carries 128 KiB.
 _VERSIONS_A_PACKET = 400
@@ -43,6 +45,20 @@ class DemandReport:
         self._is_told = bool(versions)
         for start in range(0, max(1, len(versions)), _VERSIONS_A_PACKET):
             self._tell(Demand(tuple(versions[start : start + _VERSIONS_A_PACKET]), start == 0))
+
+
+def gauges(
+    catalogue: Catalogue,
+    listeners: Iterable[ListenerStatistics],
+    failures: Mapping[tuple[str, str, str], int],
+) -> Gauges:
+    """The state of one front; `failures` of plugins by (plugin, hook, way)."""
+    connections, faults = 0, Counter[str]()
+    for one in listeners:
+        connections += one.open
+        faults.update(one.faults)
+    failed = tuple((*key, count) for key, count in failures.items())
+    return Gauges(queue_depths(catalogue.slots()), connections, dict(faults), failed)
 
 
 def queue_depths(slots: Iterable[VersionSlot]) -> tuple[QueueDepth, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import inf
 
 from gateway.control.messages import Activate
+from gateway.core.caller import ANYBODY, Caller
 from gateway.core.clock import Clock
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, ModelNotFound, ModelUnavailable, Overloaded, Reason
@@ -61,11 +62,12 @@ class Pipeline:
 
     # ---- a request's life -----------------------------------------------------------------------
 
-    def infer(self, request: InferRequest, done: Done) -> Pending | None:
+    def infer(self, request: InferRequest, done: Done, caller: Caller = ANYBODY) -> Pending | None:
         """Runs a request; see InferenceService."""
         now = self._clock()
         deadline = min(request.deadline, now + self._default_timeout_s)
         pending = Pending(request, done, self._closed, now, deadline)
+        pending.caller = caller
         slot = self._route((request.model, request.version))
         if slot is None:
             if isinstance(request.version, int):
@@ -94,10 +96,13 @@ class Pipeline:
             return None
         return pending
 
-    def stream(self, request: InferRequest, sink: StreamSink) -> PendingStream | None:
+    def stream(
+        self, request: InferRequest, sink: StreamSink, caller: Caller = ANYBODY
+    ) -> PendingStream | None:
         """Runs a request that may be answered any number of times; see InferenceService."""
         now = self._clock()
         pending = PendingStream(request, sink, self._closed, now, self._default_timeout_s)
+        pending.caller = caller
         slot = self._route((request.model, request.version))
         if slot is None:
             pending.version = request.version if isinstance(request.version, int) else 0
@@ -172,17 +177,16 @@ class Pipeline:
             return ModelUnavailable(f"model '{model}' cannot be served: {broken}", retry_after_s=30.0)
         if isinstance(version, str) and self._catalogue.knows(model):
             return _unknown_label(model, version, self._catalogue.labels(model).get(version))
-        if version and not isinstance(version, str):
-            return ModelNotFound(f"Request for unknown model: '{model}' version {version} is not found")
-        if self._catalogue.knows(model):
+        if not version and self._catalogue.knows(model):
             return ModelNotFound(f"Request for unknown model: '{model}' has no available versions")
-        return ModelNotFound(f"Request for unknown model: '{model}' is not found")
+        return not_found(model, version)
 
     def _closed(self, pending: Pending, error: GatewayError | None) -> None:
         """Makes the request's one record."""
         reason = None if error is None else error.reason
         request = pending.request
         is_known = reason is not Reason.NOT_FOUND
+        principal = pending.caller.principal
         self._record(
             RequestRecord(
                 request.model if is_known else "",
@@ -195,16 +199,36 @@ class Pipeline:
                 pending.plan.rows if pending.sent else 0,
                 pending.batch_rows,
                 pending.is_cold,
+                "" if principal is None else principal.id,
+                "" if principal is None else principal.tenant,
             )
         )
 
-    def refused(self, protocol: str, error: GatewayError) -> None:
-        """Records a request that was not understood."""
-        self._record(RequestRecord("", 0, protocol, error.reason, 0.0))
+    def refused(self, protocol: str, error: GatewayError, model: str = "", caller: Caller = ANYBODY) -> None:
+        """Records a request that was not understood, or not let in to a model."""
+        is_known = error.reason is not Reason.NOT_FOUND and self._catalogue.knows(model)
+        principal, tenant = "", ""
+        if caller.principal is not None:
+            principal, tenant = caller.principal.id, caller.principal.tenant
+        record = RequestRecord(
+            model if is_known else "", 0, protocol, error.reason, 0.0, principal=principal, tenant=tenant
+        )
+        self._record(record)
+
+    def is_published(self, model: str, version: int | str) -> bool:
+        """True for the version that answers for the model and for those that have a label, by any name."""
+        if not isinstance(version, int) or not version:
+            return True
+        latest = self._route((model, 0))
+        return (latest is not None and latest.key.version == version) or (
+            version in self._catalogue.labels(model).values()
+        )
 
     # ---- what is there --------------------------------------------------------------------------
 
-    def describe(self, model: str, version: int | str, described: Described) -> None:
+    def describe(
+        self, model: str, version: int | str, described: Described, caller: Caller = ANYBODY
+    ) -> None:
         """Tells a model's signature; see InferenceService."""
         slot = self._route((model, version))
         if slot is None:
@@ -229,7 +253,9 @@ class Pipeline:
     def _description(self, slot: VersionSlot) -> ModelDescription:
         return ModelDescription(_known(slot), self._catalogue.versions(slot.key.name), slot.view.config)
 
-    def statistics(self, model: str, version: int | str, counted: Counted) -> Ticket | None:
+    def statistics(
+        self, model: str, version: int | str, counted: Counted, caller: Caller = ANYBODY
+    ) -> Ticket | None:
         """Tells what was counted; see InferenceService."""
         keys = self._catalogue.keys(model, version)
         if model and not keys:
@@ -245,7 +271,7 @@ class Pipeline:
         """True from the first complete snapshot until the drain."""
         return self._catalogue.is_complete and not self._is_draining
 
-    def is_model_ready(self, model: str, version: int | str) -> bool:
+    def is_model_ready(self, model: str, version: int | str, caller: Caller = ANYBODY) -> bool:
         """True if a request could be answered, be it after a load; raises ModelNotFound."""
         slot = self._route((model, version))
         if slot is None:
@@ -327,6 +353,13 @@ class _Asking:
     def fail(self, error: GatewayError) -> None:
         self.is_open = False
         self._described(error)
+
+
+def not_found(model: str, version: int | str) -> ModelNotFound:
+    """What is said of a model that does not exist, also where it does not for this caller."""
+    if version and not isinstance(version, str):
+        return ModelNotFound(f"Request for unknown model: '{model}' version {version} is not found")
+    return ModelNotFound(f"Request for unknown model: '{model}' is not found")
 
 
 def _unknown_label(model: str, label: str, version: int | None) -> ModelNotFound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.core.caller import ANYBODY
 from gateway.core.clock import Clock
 from gateway.core.errors import Cancelled, GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
@@ -45,6 +46,7 @@ class Pending:
     __slots__ = (
         "arrived",
         "batch_rows",
+        "caller",
         "deadline",
         "done",
         "in_batch",
@@ -65,6 +67,7 @@ class Pending:
         self, request: InferRequest, done: Done, on_closed: Closed, arrived: float, deadline: float
     ) -> None:
         self.request = request
+        self.caller = ANYBODY
         self.done = done
         self.on_closed = on_closed
         self.arrived = arrived

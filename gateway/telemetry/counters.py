@@ -212,6 +212,7 @@ class Merged:
         self._current: dict[int, dict[Labels, Series]] = {}
         self._gauges: dict[int, Gauges] = {}
         self._gone: dict[Labels, Series] = {}
+        self._gone_failures: dict[tuple[str, str, str], int] = {}
         self._executions: dict[int, dict[Model, ExecutionSeries]] = {}
         self._gone_executions: dict[Model, ExecutionSeries] = {}
 
@@ -230,7 +231,7 @@ class Merged:
         """Keeps what a dead front had counted, and forgets its gauges."""
         _add_all(self._gone, self._current.pop(front, {}))
         _add_executions(self._gone_executions, self._executions.pop(front, {}))
-        self._gauges.pop(front, None)
+        _add_failures(self._gone_failures, self._gauges.pop(front, None))
 
     def series(self, model: str = "") -> list[Series]:
         """The sums, in a stable order; those of one model, or of all."""
@@ -262,6 +263,13 @@ class Merged:
         """Open connections over all fronts."""
         return sum(gauges.connections for gauges in self._gauges.values())
 
+    def plugin_failures(self) -> dict[tuple[str, str, str], int]:
+        """How often plugins failed, by plugin, hook and way."""
+        sums = dict(self._gone_failures)
+        for gauges in self._gauges.values():
+            _add_failures(sums, gauges)
+        return sums
+
 
 def _labels(tally: _Tally) -> Labels:
     return tally.labels
@@ -274,6 +282,12 @@ def _add_all(sums: dict[Labels, Series], more: dict[Labels, Series], model: str 
         if key not in sums:
             sums[key] = Series.of(*key)
         sums[key].add(series)
+
+
+def _add_failures(sums: dict[tuple[str, str, str], int], gauges: Gauges | None) -> None:
+    if gauges is not None:
+        for plugin, hook, way, count in gauges.plugin_failures:
+            sums[plugin, hook, way] = sums.get((plugin, hook, way), 0) + count
 
 
 def _add_executions(

@@ -155,7 +155,16 @@ def _gauges(merged: Merged) -> Iterable[Metric]:
         in_flight.add_metric(labels, depth.in_flight)
     connections = GaugeMetricFamily("gateway_connections", "Open client connections.")
     connections.add_metric([], merged.connections())
-    return [waiting, in_flight, connections]
+    return [waiting, in_flight, connections, _plugins(merged)]
+
+
+def _plugins(merged: Merged) -> Metric:
+    failures = CounterMetricFamily(
+        "gateway_plugin_failures", "Failures of plugins in fronts.", labels=("plugin", "hook", "kind")
+    )
+    for labels, count in sorted(merged.plugin_failures().items()):
+        failures.add_metric(labels, count)
+    return failures
 
 
 def _loads(facts: ControlFacts) -> Iterable[Metric]:

@@ -174,6 +174,8 @@ class Gauges(msgspec.Struct, frozen=True):
     queues: tuple[QueueDepth, ...]
     connections: int
     protocol_errors: dict[str, int]
+    # By plugin, hook and way to fail: how often since the front began.
+    plugin_failures: tuple[tuple[str, str, str, int], ...] = ()
 
 
 class FrontReport(msgspec.Struct, frozen=True):

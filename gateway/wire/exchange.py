@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from gateway.core.caller import Caller
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
@@ -71,10 +72,12 @@ class Exchange(abc.ABC):
     (but `on_written` is still called), so that a late answer needs no check.
     """
 
-    __slots__ = ("head", "on_gone", "on_writable", "peer")
+    __slots__ = ("caller", "head", "on_gone", "on_writable", "peer")
 
     head: Head
     peer: Peer
+    # Who makes the request, as far as anybody was asked; told before the endpoint is.
+    caller: Caller
     # Called once if the client goes away (reset, closed socket, our own limits) before the answer ended.
     on_gone: Callable[[], None] | None
     # Called when `is_writable` turns true again.
@@ -149,8 +152,10 @@ class Endpoint(Protocol):
 
     # True: the body is collected and `handle` called once. False: `open` is called at once.
     whole: bool
-    # Of the body as it travels; beyond it the request is refused with TooLarge, unread where known.
-    max_body_bytes: int
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Of the body as it travels; beyond it the request is refused with TooLarge, unread where known."""
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         """Answers a request; `lease` holds `body` where that lies in shared memory (held once for us)."""

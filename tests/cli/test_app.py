@@ -48,7 +48,7 @@ def test_check_passes_the_committed_ones_and_names_a_fault(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("command", ["check", "serve", "models"])
 def test_a_bad_configuration_is_status_2_and_one_line_a_fault(command: str) -> None:
-    done = gateway(command, GATEWAY_WIRE__MAX_HEADERS="0", GATEWAY_SERVER__HOST="0.0.0.0")
+    done = gateway(command, GATEWAY_WIRE__MAX_HEADERS="0", GATEWAY_SERVER__HTTP_PORT="-1")
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert len(lines) == 2
@@ -61,5 +61,41 @@ def test_a_repository_that_is_not_there() -> None:
     assert done.stderr.startswith("error: ")
 
 
-def test_plugins_says_there_are_none() -> None:
-    assert "no plugins are installed" in gateway("plugins").stdout
+def test_plugins_lists_the_built_in_ones() -> None:
+    assert "header_transform" in gateway("plugins", COLUMNS="200").stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"GATEWAY_PLUGINS__USE": '["nobody"]'}, "plugins.use: 'nobody' is not installed"),
+        (
+            {
+                "GATEWAY_PLUGINS__USE": '["header_transform"]',
+                "GATEWAY_PLUGINS__SETTINGS": '{"header_transform": {"parameters": {"cookie": "c"}}}',
+            },
+            "plugins.settings.header_transform: parameters: 'cookie' may hold a credential",
+        ),
+        ({"GATEWAY_SERVER__HOST": "0.0.0.0"}, "plugins.use names none"),
+        (
+            {"GATEWAY_SERVER__HOST": "0.0.0.0", "GATEWAY_PLUGINS__USE": '["header_transform"]'},
+            "credentials need [tls], or --behind-proxy",
+        ),
+        (
+            {
+                "GATEWAY_SERVER__HOST": "0.0.0.0",
+                "GATEWAY_SERVER__BEHIND_PROXY": "true",
+                "GATEWAY_PLUGINS__USE": '["header_transform"]',
+            },
+            "none of plugins.use (header_transform) does that",
+        ),
+    ],
+)
+def test_serve_refuses_plugins_it_cannot_use_and_doors_that_nobody_keeps(
+    environment: dict[str, str], text: str
+) -> None:
+    done = gateway("serve", "-r", "model_repo", **environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr

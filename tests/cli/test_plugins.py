@@ -1,24 +1,43 @@
-from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from gateway.cli import plugins
+from gateway.hooks import manager
+from gateway.hooks.manager import GROUP
 
 
-def test_installed_plugins_are_listed_by_name(
+def listed(
+    points: list[EntryPoint], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    monkeypatch.setattr(manager, "entry_points", lambda group: points)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("GATEWAY_PLUGINS__USE", '["absent", "a"]')
+    plugins.plugins()
+    return capsys.readouterr().out
+
+
+def test_installed_plugins_are_listed_with_what_they_implement(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    points = EntryPoints([
-        EntryPoint("b", "pkg:B", "gateway.plugins"),
-        EntryPoint("a", "pkg:A", "gateway.plugins"),
-    ])
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points.select(group=group))
-    plugins.plugins()
-    shown = capsys.readouterr().out
-    assert shown.index("pkg:A") < shown.index("pkg:B")
+    points = [
+        EntryPoint("b", "no_such_package:B", GROUP),
+        EntryPoint("a", "gateway_plugins.header_transform:HeaderTransform", GROUP),
+    ]
+    shown = listed(points, monkeypatch, capsys)
+    assert shown.index("transform_request") < shown.index("cannot be imported: ModuleNotFoundError")
+    assert "Headers of requests become parameters" in shown
 
 
 def test_none_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints([]))
+    assert "no plugins are installed" in listed([], monkeypatch, capsys)
+
+
+def test_one_that_is_used_and_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = [EntryPoint("a", "gateway_plugins.header_transform:HeaderTransform", GROUP)]
+    monkeypatch.setattr(manager, "entry_points", lambda group: points)
+    monkeypatch.setenv("GATEWAY_PLUGINS__USE", '["absent", "a"]')
     plugins.plugins()
-    assert "no plugins are installed" in capsys.readouterr().out
+    assert "names 'absent', which is not installed" in capsys.readouterr().err

@@ -28,10 +28,11 @@ MADE: list[tuple[Value, dict[str, object]]] = [
         {"model": "m", "version": 1, "outputs": (X,), "id": "a", "parameters": {"p": 1}, "lease": None},
     ),
     (
-        RequestRecord("m", 1, "rest", None, 0.5, 0.25, 0.125, 1, 2, True),
+        RequestRecord("m", 1, "rest", None, 0.5, 0.25, 0.125, 1, 2, True, "anna", "shop"),
         {
             "model": "m", "version": 1, "protocol": "rest", "reason": None, "duration_s": 0.5,
             "queue_s": 0.25, "compute_s": 0.125, "rows": 1, "batch_rows": 2, "is_cold": True,
+            "principal": "anna", "tenant": "shop",
         },
     ),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.control.questions import IndexEntry, ModelFile
+from gateway.core.caller import ANYBODY, Caller
 from gateway.core.errors import GatewayError
 from gateway.pipeline.control import Changed, Listed
 
@@ -30,18 +31,28 @@ class FakeRepositoryService:
         self.asked: list[tuple[object, ...]] = []
         self.changes: list[FakeChange] = []
 
-    def index(self, listed: Listed, *, ready_only: bool = False) -> FakeChange | None:
+    def index(
+        self, listed: Listed, *, ready_only: bool = False, caller: Caller = ANYBODY
+    ) -> FakeChange | None:
         self.asked.append(("index", ready_only))
         listed(self.error or ENTRIES)
         return None
 
     def load(
-        self, name: str, config: str | None, files: tuple[ModelFile, ...], changed: Changed
+        self,
+        name: str,
+        config: str | None,
+        files: tuple[ModelFile, ...],
+        changed: Changed,
+        *,
+        caller: Caller = ANYBODY,
     ) -> FakeChange | None:
         self.asked.append(("load", name, config, {file.path: file.content for file in files}))
         return self._answer(changed)
 
-    def unload(self, name: str, changed: Changed, *, unload_dependents: bool = False) -> FakeChange | None:
+    def unload(
+        self, name: str, changed: Changed, *, unload_dependents: bool = False, caller: Caller = ANYBODY
+    ) -> FakeChange | None:
         self.asked.append(("unload", name, unload_dependents))
         return self._answer(changed)
 

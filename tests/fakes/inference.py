@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.core.caller import ANYBODY, Caller
 from gateway.core.dtypes import DType
 from gateway.core.errors import GatewayError, ModelNotFound
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink
@@ -119,22 +120,27 @@ class FakeInferenceService:
         self.not_ready: set[str] = set()
         self.live = self.ready = True
         self.requests: list[InferRequest] = []
+        self.callers: list[Caller] = []
         self.tickets: list[Any] = []
         self.refusals: list[tuple[str, GatewayError]] = []
         self.asks: list[FakeAsk] = []
 
-    def infer(self, request: InferRequest, done: Done) -> FakeTicket | None:
+    def infer(self, request: InferRequest, done: Done, caller: Caller = ANYBODY) -> FakeTicket | None:
         self.requests.append(request)
+        self.callers.append(caller)
         if self.holds:
             self.tickets.append(FakeTicket(request, done))
             return self.tickets[-1]
         self.finish(FakeTicket(request, done))
         return None
 
-    def stream(self, request: InferRequest, sink: StreamSink) -> FakeTicket | FakeStream | None:
+    def stream(
+        self, request: InferRequest, sink: StreamSink, caller: Caller = ANYBODY
+    ) -> FakeTicket | FakeStream | None:
         """As `infer`; when `streams`, what a test tells by the ticket."""
         if self.streams:
             self.requests.append(request)
+            self.callers.append(caller)
             self.tickets.append(FakeStream(request, sink))
             return self.tickets[-1]
 
@@ -144,7 +150,7 @@ class FakeInferenceService:
             else:
                 sink.on_response(result, is_last=True)
 
-        return self.infer(request, done)
+        return self.infer(request, done, caller)
 
     def finish(self, ticket: FakeTicket) -> None:
         """Answers a request and lets go of its lease, as the pipeline does."""
@@ -154,14 +160,16 @@ class FakeInferenceService:
         if not ticket.is_cancelled:
             ticket.done(result)
 
-    def refused(self, protocol: str, error: GatewayError) -> None:
+    def refused(self, protocol: str, error: GatewayError, model: str = "", caller: Caller = ANYBODY) -> None:
         self.refusals.append((protocol, error))
 
-    def describe(self, model: str, version: int, described: Described) -> None:
+    def describe(self, model: str, version: int, described: Described, caller: Caller = ANYBODY) -> None:
         found = self.models.get(model)
         described(self._unknown(model) if found is None else found)
 
-    def statistics(self, model: str, version: int, counted: Counted) -> FakeAsk | None:
+    def statistics(
+        self, model: str, version: int, counted: Counted, caller: Caller = ANYBODY
+    ) -> FakeAsk | None:
         """Of version 3 alone where it is named, else of version 1 too."""
         if self.holds:
             self.asks.append(FakeAsk())
@@ -178,7 +186,11 @@ class FakeInferenceService:
     def is_ready(self) -> bool:
         return self.ready
 
-    def is_model_ready(self, model: str, version: int) -> bool:
+    def is_published(self, model: str, version: int | str) -> bool:
+        """Version 3 answers, and any label is one."""
+        return version in (0, 3) or isinstance(version, str)
+
+    def is_model_ready(self, model: str, version: int, caller: Caller = ANYBODY) -> bool:
         found = self.models.get(model)
         if found is None or (version and version not in found.versions):
             raise self._unknown(model)
@@ -195,6 +207,7 @@ class FakeExchange(Exchange):
     def __init__(self, head: Head, *, write_now: bool = True) -> None:
         self.head = head
         self.peer = Peer(("127.0.0.1", 1))
+        self.caller = ANYBODY
         self.on_gone = None
         self.on_writable = None
         self.status = 0

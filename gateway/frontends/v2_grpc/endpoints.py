@@ -79,7 +79,7 @@ class Infer:
                 lease.release()
             self.refuse(exchange, as_gateway_error(error))
             return
-        ticket = self._infer(request, partial(self._answer, exchange))
+        ticket = self._infer(request, partial(self._answer, exchange), exchange.caller)
         if ticket is not None:
             exchange.on_gone = ticket.cancel
 

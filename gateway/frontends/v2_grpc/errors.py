@@ -72,6 +72,7 @@ _RETRIED = frozenset({
     Reason.QUEUE_TIMEOUT,
     Reason.MODEL_LOADING,
     Reason.INSTANCE_DIED,
+    Reason.PLUGIN_FAILED,
 })
 # Trailers count against the 8 KiB that clients take of headers, and one character may become nine.
 _MAX_TEXT = 800

@@ -38,7 +38,7 @@ class Health:
     def check(self, message: bytes, exchange: Exchange) -> None:
         """Check: NOT_FOUND for a service that is not known here."""
         name = _asked(message)
-        status = self._status(name)
+        status = self._status(name, exchange)
         if status == _UNKNOWN:
             raise ModelNotFound("unknown service")
         answer_message(exchange, _told(status))
@@ -47,7 +47,7 @@ class Health:
         """List: the services that are always there; models are asked for by name."""
         answer = pb.HealthListResponse()
         for name in _SERVICES:
-            answer.statuses[name].status = self._status(name)
+            answer.statuses[name].status = self._status(name, exchange)
         answer_message(exchange, answer.SerializeToString())
 
     def begin_watch(self, exchange: Exchange, coding: str, max_ratio: int) -> Watch:
@@ -57,7 +57,7 @@ class Health:
     def watch(self, message: bytes, exchange: Exchange) -> None:
         """Tells the status now, and from now on each change."""
         name = _asked(message)
-        status = self._status(name)
+        status = self._status(name, exchange)
         exchange.on_gone = lambda: self._forget(exchange)
         self._watches[exchange] = (name, status)
         exchange.start(200, HEADERS)
@@ -66,7 +66,7 @@ class Health:
     def refresh(self) -> None:
         """Tells every watch whose status is no longer what it was told; skips those that do not read."""
         for exchange, (name, told) in list(self._watches.items()):
-            status = self._status(name)
+            status = self._status(name, exchange)
             if status != told and exchange.is_writable:
                 self._watches[exchange] = (name, status)
                 exchange.write(frame(_told(status)))
@@ -88,13 +88,13 @@ class Health:
     def _forget(self, exchange: Exchange) -> None:
         self._watches.pop(exchange, None)
 
-    def _status(self, name: str) -> _Status.ValueType:
+    def _status(self, name: str, exchange: Exchange) -> _Status.ValueType:
         if name in _SERVICES:
             return _SERVING if self._service.is_ready() else _NOT_SERVING
         if not name.startswith(_MODEL):
             return _UNKNOWN
         try:
-            ready = self._service.is_model_ready(check_name(name.removeprefix(_MODEL)), 0)
+            ready = self._service.is_model_ready(check_name(name.removeprefix(_MODEL)), 0, exchange.caller)
         except (ModelNotFound, InvalidInput):
             return _UNKNOWN
         return _SERVING if ready and self._service.is_ready() else _NOT_SERVING

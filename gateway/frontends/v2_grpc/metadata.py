@@ -65,7 +65,7 @@ class Metadata:
         asked = read(pb.ModelReadyRequest, message)
         name, version = check_name(asked.name), parse_version(asked.version)
         try:
-            ready = self._service.is_model_ready(name, version)
+            ready = self._service.is_model_ready(name, version, exchange.caller)
         except ModelNotFound:
             ready = False
         answer_message(exchange, pb.ModelReadyResponse(ready=ready).SerializeToString())
@@ -73,12 +73,12 @@ class Metadata:
     def model_metadata(self, message: bytes, exchange: Exchange) -> None:
         asked = read(pb.ModelMetadataRequest, message)
         name, version = check_name(asked.name), parse_version(asked.version)
-        self._service.describe(name, version, partial(_described, exchange, describe))
+        self._service.describe(name, version, partial(_described, exchange, describe), exchange.caller)
 
     def model_config(self, message: bytes, exchange: Exchange) -> None:
         asked = read(pb.ModelConfigRequest, message)
         name, version = check_name(asked.name), parse_version(asked.version)
-        self._service.describe(name, version, partial(_described, exchange, describe_config))
+        self._service.describe(name, version, partial(_described, exchange, describe_config), exchange.caller)
 
 
 def read(kind: type[_M], message: bytes) -> _M:

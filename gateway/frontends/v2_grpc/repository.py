@@ -30,7 +30,10 @@ class RepositoryCalls:
     def index(self, message: bytes, exchange: Exchange) -> None:
         asked = read(pb.RepositoryIndexRequest, message)
         _refuse_name(asked.repository_name)
-        _hold(exchange, self._service.index(partial(_list, exchange), ready_only=asked.ready))
+        _hold(
+            exchange,
+            self._service.index(partial(_list, exchange), ready_only=asked.ready, caller=exchange.caller),
+        )
 
     def load(self, message: bytes, exchange: Exchange) -> None:
         asked = read(pb.RepositoryModelLoadRequest, message)
@@ -47,7 +50,8 @@ class RepositoryCalls:
             else:
                 raise InvalidInput(f"a load has no parameter '{key}'")
         answer = pb.RepositoryModelLoadResponse()
-        ticket = self._service.load(asked.model_name, config, tuple(files), partial(_tell, exchange, answer))
+        told = partial(_tell, exchange, answer)
+        ticket = self._service.load(asked.model_name, config, tuple(files), told, caller=exchange.caller)
         _hold(exchange, ticket)
 
     def unload(self, message: bytes, exchange: Exchange) -> None:
@@ -60,7 +64,12 @@ class RepositoryCalls:
             _check_choice(key, parameter, "bool_param")
             dependents = parameter.bool_param
         told = partial(_tell, exchange, pb.RepositoryModelUnloadResponse())
-        _hold(exchange, self._service.unload(asked.model_name, told, unload_dependents=dependents))
+        _hold(
+            exchange,
+            self._service.unload(
+                asked.model_name, told, unload_dependents=dependents, caller=exchange.caller
+            ),
+        )
 
 
 def _refuse_name(repository: str) -> None:

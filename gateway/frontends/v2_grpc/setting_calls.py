@@ -32,7 +32,7 @@ class SettingCalls:
         asked = read(pb.TraceSettingRequest, message)
         model = check_name(asked.model_name) if asked.model_name else ""
         if model:
-            self._service.is_model_ready(model, 0)
+            self._service.is_model_ready(model, 0, exchange.caller)
         change = read_trace({name: list(setting.value) for name, setting in asked.settings.items()})
         then = partial(self._tell_trace, model, exchange)
         if not asked.settings:

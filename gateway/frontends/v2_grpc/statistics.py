@@ -26,7 +26,9 @@ def tell_statistics(service: InferenceService, message: bytes, exchange: Exchang
     if asked.version and not asked.name:
         raise InvalidInput("a version is given, and no model's name")
     model = check_name(asked.name) if asked.name else ""
-    ticket = service.statistics(model, parse_version(asked.version), partial(_counted, exchange))
+    ticket = service.statistics(
+        model, parse_version(asked.version), partial(_counted, exchange), exchange.caller
+    )
     if ticket is not None:
         exchange.on_gone = ticket.cancel
 

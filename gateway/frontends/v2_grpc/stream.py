@@ -133,7 +133,7 @@ class StreamCall:
             self._tools.service.refused("grpc", refusal)
             request.on_end(refusal)
             return
-        request.ticket = self._tools.service.stream(asked, request)
+        request.ticket = self._tools.service.stream(asked, request, self.exchange.caller)
 
     # ---- answers out ----------------------------------------------------------------------------
 

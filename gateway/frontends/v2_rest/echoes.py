@@ -90,6 +90,7 @@ class EchoingExchange(Exchange):
         self._extra = extra
         self.head = inner.head
         self.peer = inner.peer
+        self.caller = inner.caller
         # Passed on by calls, not by properties: those a compiled caller does not see.
         self.on_gone: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None

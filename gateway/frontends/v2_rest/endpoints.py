@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from gateway.core.caller import Caller
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, Lease, Ticket
@@ -65,12 +66,14 @@ class Simple(PlainBody):
         self._refuse(exchange, error)
 
 
-Run = Callable[[InferRequest, Done], Ticket | None]
+Run = Callable[[InferRequest, Done, Caller], Ticket | None]
 
 
 def named(infer: Run, identity: str) -> Run:
     """`infer`, with the id `identity` for a request that has none."""
-    return lambda request, done: infer(request if request.id else request.under(identity), done)
+    return lambda request, done, caller: infer(
+        request if request.id else request.under(identity), done, caller
+    )
 
 
 class Infer:
@@ -113,7 +116,7 @@ class Infer:
                 lease.release()
             self.refuse(exchange, as_gateway_error(error))
             return
-        ticket = self._infer(request, partial(self._answer, exchange, form))
+        ticket = self._infer(request, partial(self._answer, exchange, form), exchange.caller)
         if ticket is not None:
             exchange.on_gone = ticket.cancel
 

@@ -29,7 +29,7 @@ def answer_events(
     service: InferenceService, request: InferRequest, exchange: Exchange
 ) -> StreamTicket | None:
     """Runs `request`, each answer an event."""
-    ticket = service.stream(request, Events(exchange))
+    ticket = service.stream(request, Events(exchange), exchange.caller)
     if ticket is not None:
         exchange.on_writable = ticket.resume
     return ticket
@@ -38,7 +38,7 @@ def answer_events(
 def answer_one(service: InferenceService, request: InferRequest, exchange: Exchange) -> StreamTicket | None:
     """Runs `request`, which must be answered exactly once."""
     one = One(exchange)
-    one.ticket = service.stream(request, one)
+    one.ticket = service.stream(request, one, exchange.caller)
     return one.ticket
 
 

@@ -43,7 +43,9 @@ class RepositoryCalls:
 
     def _index(self, document: Document, exchange: Exchange) -> None:
         ready = read_flag("repository index", "ready", document.get("ready", False))
-        _hold(exchange, self._service.index(partial(_list, exchange), ready_only=ready))
+        _hold(
+            exchange, self._service.index(partial(_list, exchange), ready_only=ready, caller=exchange.caller)
+        )
 
     def _load(self, model: str, document: Document, exchange: Exchange) -> None:
         config: str | None = None
@@ -57,7 +59,8 @@ class RepositoryCalls:
                 files.append(ModelFile(key.removeprefix(_FILE), _from_base64(key, value)))
             else:
                 raise InvalidInput(f"a load has no parameter '{key}'")
-        _hold(exchange, self._service.load(model, config, tuple(files), partial(_tell, exchange)))
+        told = partial(_tell, exchange)
+        _hold(exchange, self._service.load(model, config, tuple(files), told, caller=exchange.caller))
 
     def _unload(self, model: str, document: Document, exchange: Exchange) -> None:
         dependents = False
@@ -66,7 +69,9 @@ class RepositoryCalls:
                 raise InvalidInput(f"an unload has no parameter '{key}'")
             dependents = read_flag("parameter", key, value)
         told = partial(_tell, exchange)
-        _hold(exchange, self._service.unload(model, told, unload_dependents=dependents))
+        _hold(
+            exchange, self._service.unload(model, told, unload_dependents=dependents, caller=exchange.caller)
+        )
 
 
 def repository_is_named(exchange: Exchange) -> None:

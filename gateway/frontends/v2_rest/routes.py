@@ -204,7 +204,7 @@ class Rest:
         self, target: Target, tell: Callable[[ModelDescription], bytes], exchange: Exchange
     ) -> None:
         described = partial(_described, exchange, tell)
-        self._tools.service.describe(target.model, target.version, described)
+        self._tools.service.describe(target.model, target.version, described, exchange.caller)
 
     def _docs(self, target: Target, exchange: Exchange) -> None:
         self._describe(target, partial(openapi, self._server_version, target.version), exchange)
@@ -214,7 +214,7 @@ class Rest:
 
     def _ready(self, target: Target, exchange: Exchange) -> None:
         try:
-            ready = self._tools.service.is_model_ready(target.model, target.version)
+            ready = self._tools.service.is_model_ready(target.model, target.version, exchange.caller)
         except GatewayError as error:
             answer_error(exchange, error)
             return

@@ -48,7 +48,7 @@ class SettingCalls:
 
     def _tell_trace(self, model: str, exchange: Exchange) -> None:
         try:
-            self._check(model)
+            self._check(model, exchange)
         except GatewayError as error:
             answer_error(exchange, error)
             return
@@ -56,7 +56,7 @@ class SettingCalls:
         _send(exchange, {name: texts if name == "trace_level" else texts[0] for name, texts in told.items()})
 
     def _set_trace(self, model: str, document: Document, exchange: Exchange) -> None:
-        self._check(model)
+        self._check(model, exchange)
         change = read_trace({name: _texts(name, value) for name, value in document.items()})
         then = partial(self._tell_trace, model, exchange)
         if not document:
@@ -64,10 +64,10 @@ class SettingCalls:
             return
         _hold(exchange, self._observing.change_trace(model, change, _told(exchange, then)))
 
-    def _check(self, model: str) -> None:
+    def _check(self, model: str, exchange: Exchange) -> None:
         """Raises ModelNotFound, or InvalidInput for what can be no name."""
         if model:
-            self._service.is_model_ready(check_name(model), 0)
+            self._service.is_model_ready(check_name(model), 0, exchange.caller)
 
     def _tell_log(self, exchange: Exchange) -> None:
         _send(exchange, tell_log(self._observing))

@@ -45,7 +45,8 @@ class Signed(PlainBody):
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         model, version, _ = self._target
-        self._tools.service.describe(model, version, partial(self._go_on, exchange, body, lease))
+        go_on = partial(self._go_on, exchange, body, lease)
+        self._tools.service.describe(model, version, go_on, exchange.caller)
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self._tools.service.refused("rest", error)
@@ -94,7 +95,9 @@ class Signed(PlainBody):
 
 def answering(encode: Encode) -> Begin:
     """Answers once, as `encode` writes it."""
-    return lambda service, request, exchange: service.infer(request, partial(_answer, encode, exchange))
+    return lambda service, request, exchange: service.infer(
+        request, partial(_answer, encode, exchange), exchange.caller
+    )
 
 
 def _answer(encode: Encode, exchange: Exchange, result: InferResponse | GatewayError) -> None:

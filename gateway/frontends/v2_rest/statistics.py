@@ -22,7 +22,7 @@ _NEVER = {"count": 0, "ns": 0}
 
 def tell_statistics(service: InferenceService, model: str, version: int | str, exchange: Exchange) -> None:
     """Answers with what was counted; `model` "" is all of them."""
-    ticket = service.statistics(model, version, partial(_counted, exchange))
+    ticket = service.statistics(model, version, partial(_counted, exchange), exchange.caller)
     if ticket is not None:
         exchange.on_gone = ticket.cancel
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.caller import ANYBODY
 from gateway.core.tensor import Buffer
 from gateway.wire.exchange import Exchange, Headers
 from gateway.wire.http1.encoding import (
@@ -57,6 +58,7 @@ class Http1Exchange(Exchange):
         self.request = request
         self.head = request.head
         self.peer = connection.peer
+        self.caller = ANYBODY
         self.on_gone = None
         self.on_writable = None
         self._framing = Framing.NOT_STARTED

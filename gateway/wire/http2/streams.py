@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.caller import ANYBODY
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
@@ -55,6 +56,7 @@ class Http2Exchange(Exchange):
     def __init__(self, sender: Sender, peer: Peer, stream_id: int, head: Http2Head) -> None:
         self.head = self.request = head
         self.peer = peer
+        self.caller = ANYBODY
         self.on_gone = None
         self.on_writable = None
         self.sender = sender

@@ -123,7 +123,7 @@ def test_whoever_goes_is_not_answered():
 
 
 class ManyModels(FakeInferenceService):
-    def statistics(self, model, version, counted):
+    def statistics(self, model, version, counted, caller=None):
         counted(tuple([NOT_CALLED] * (2 * SLICE) + [COUNTED]))
 
 

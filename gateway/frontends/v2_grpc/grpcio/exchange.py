@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import grpc
 
+from gateway.core.caller import ANYBODY
 from gateway.core.tensor import Buffer
 from gateway.frontends.v2_grpc.errors import Status, status_trailers
 from gateway.frontends.v2_grpc.framing import PREFIX, PREFIX_BYTES, FrameReader
@@ -63,6 +64,7 @@ class GrpcioExchange(Exchange):
     def __init__(self, head: Head, peer: Peer, write_buffer_bytes: int) -> None:
         self.head = head
         self.peer = peer
+        self.caller = ANYBODY
         self.on_gone: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self._limit = write_buffer_bytes

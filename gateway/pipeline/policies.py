@@ -1,0 +1,303 @@
+"""What plugins decide of a request before and after the pipeline has it: one stage a hook, in this order.
+
+transform_request → route → authorize → admit → around_execution → (the pipeline) → transform_response
+
+DESIGN: made once, of the hooks that are implemented: a stage that no plugin is in is not there, and where
+there is none at all frontends talk to the pipeline itself. A stage is a function that gives nothing, or an
+awaitable from an async plugin; only then the request gets a task. With API keys, a rate limit and weighted
+routing, all synchronous, the whole of it costs a request three calls and no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol
+
+from gateway.core.caller import ANYBODY, Caller, Operation
+from gateway.core.errors import GatewayError
+from gateway.core.messages import Done, InferRequest, StreamSink, StreamTicket, Ticket
+from gateway.core.statistics import VersionStatistics
+from gateway.hooks.manager import Hooks
+from gateway.hooks.values import Target
+from gateway.pipeline.passage import Answering, Passage, Streaming
+from gateway.pipeline.pipeline import not_found
+from gateway.pipeline.rights import Rights
+from gateway.pipeline.service import Described, InferenceService
+from gateway.pipeline.statistics import Counted
+from gateway.pipeline.tasks import Tasks
+
+Stage = Callable[[Passage], Awaitable[None] | None]
+
+
+class Serving(InferenceService, Protocol):
+    """What policies stand before: the pipeline."""
+
+    def is_published(self, model: str, version: int | str) -> bool:
+        """True for the version that answers for the model, and for those that have a label."""
+
+
+class Policies:
+    """Implements InferenceService over a pipeline; `rights` is None where nobody is asked who they are."""
+
+    def __init__(self, pipeline: Serving, hooks: Hooks, rights: Rights | None, tasks: Tasks) -> None:
+        self._pipeline = pipeline
+        self._rights = rights
+        self._tasks = tasks
+        self._transform = hooks.get("transform_request")
+        self._route = hooks.get("route")
+        self._admit = hooks.get("admit")
+        self._around = hooks.get("around_execution")
+        change = hooks.get("transform_response")
+        self._change = None if change is None else change.chain
+        self._change_now = None if change is None else change.chain_now
+        stages: tuple[tuple[object, Stage], ...] = (
+            (self._transform, self._transformed),
+            (self._route, self._routed),
+            (rights, self._authorized),
+            (self._admit, self._admitted),
+            (self._around, self._surrounded),
+        )
+        self._stages: Final = tuple([stage for plugin, stage in stages if plugin is not None])
+
+    # ---- a request's life -----------------------------------------------------------------------
+
+    def infer(self, request: InferRequest, done: Done, caller: Caller = ANYBODY) -> Ticket | None:
+        """See InferenceService."""
+        passage = Passage(request, caller)
+        answering = Answering(passage, done, self._change, self._begin)
+        self._go(passage, 0, partial(self._run, passage, answering), done)
+        return passage if passage.is_open else None
+
+    def stream(
+        self, request: InferRequest, sink: StreamSink, caller: Caller = ANYBODY
+    ) -> StreamTicket | None:
+        """See InferenceService."""
+        passage = Passage(request, caller)
+        streaming = Streaming(passage, sink, self._change_now)
+        self._go(passage, 0, partial(self._run_stream, passage, streaming), sink.on_end)
+        return streaming if passage.is_open else None
+
+    def _run(self, passage: Passage, answering: Answering) -> None:
+        passage.is_handed_over = True
+        passage.ticket = self._pipeline.infer(passage.request, answering, passage.caller)
+
+    def _run_stream(self, passage: Passage, streaming: Streaming) -> None:
+        passage.is_handed_over = True
+        streaming.runs(self._pipeline.stream(passage.request, streaming, passage.caller))
+
+    def _go(
+        self, passage: Passage, first: int, run: Callable[[], None], refused: Callable[[GatewayError], None]
+    ) -> None:
+        """Takes the stages from `first` on, and runs it after the last."""
+        try:
+            for index in range(first, len(self._stages)):
+                if (waiting := self._stages[index](passage)) is not None:
+                    work = self._go_later(passage, waiting, index + 1, run, refused)
+                    self._begin(work)
+                    return
+        except GatewayError as error:
+            self._refuse(passage, error, refused)
+            return
+        run()
+
+    async def _go_later(
+        self,
+        passage: Passage,
+        waiting: Awaitable[None],
+        following: int,
+        run: Callable[[], None],
+        refused: Callable[[GatewayError], None],
+    ) -> None:
+        try:
+            await waiting
+        except GatewayError as error:
+            self._refuse(passage, error, refused)
+        if passage.is_open:
+            self._go(passage, following, run, refused)
+        else:
+            passage.release()
+
+    def _refuse(self, passage: Passage, error: GatewayError, refused: Callable[[GatewayError], None]) -> None:
+        request = passage.request
+        if passage.close(error):
+            self._pipeline.refused(request.protocol, error, request.model, passage.caller)
+            refused(error)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.begin(work, "policies")
+
+    # ---- the stages -----------------------------------------------------------------------------
+
+    def _transformed(self, passage: Passage) -> Awaitable[None] | None:
+        assert self._transform is not None
+        changed = self._transform.chain(passage.request, passage.caller)
+        if isinstance(changed, InferRequest):
+            passage.request = changed
+            return None
+        return self._transformed_later(passage, changed)
+
+    @staticmethod
+    async def _transformed_later(passage: Passage, changed: Awaitable[InferRequest]) -> None:
+        passage.request = await changed
+
+    def _routed(self, passage: Passage) -> Awaitable[None] | None:
+        assert self._route is not None
+        target = self._route.first(passage.request, passage.caller)
+        if target is None:
+            return None
+        if isinstance(target, Target):
+            passage.request = passage.request.to(target.model, target.version)
+            return None
+        return self._routed_later(passage, target)
+
+    @staticmethod
+    async def _routed_later(passage: Passage, waiting: Awaitable[Target | None]) -> None:
+        if (target := await waiting) is not None:
+            passage.request = passage.request.to(target.model, target.version)
+
+    def _authorized(self, passage: Passage) -> Awaitable[None] | None:
+        request = passage.request
+        return self._check(passage.caller, request.model, request.version)
+
+    def _check(self, caller: Caller, model: str, version: int | str) -> Awaitable[None] | None:
+        assert self._rights is not None
+        is_published = not version or self._pipeline.is_published(model, version)
+        operation = Operation.INFER if is_published else Operation.PREVIEW
+        return self._rights.check(caller, operation, model, version)
+
+    def _admitted(self, passage: Passage) -> Awaitable[None] | None:
+        assert self._admit is not None
+        return self._admit.gate(passage.releases, passage.request, passage.caller)
+
+    def _surrounded(self, passage: Passage) -> Awaitable[None]:
+        loop = asyncio.get_running_loop()
+        entered: asyncio.Future[None] = loop.create_future()
+        passage.left = loop.create_future()
+        self._tasks.begin(self._surround(passage, entered, passage.left), "around_execution")
+        return entered
+
+    async def _surround(
+        self,
+        passage: Passage,
+        entered: asyncio.Future[None],
+        left: asyncio.Future[GatewayError | None],
+    ) -> None:
+        """Is in what the plugins return from before the request runs until it has been answered."""
+        assert self._around is not None
+        try:
+            async with self._around.around(passage.request, passage.caller):
+                if not entered.done():
+                    entered.set_result(None)
+                if (error := await left) is not None:
+                    raise error
+        except GatewayError as error:
+            if not entered.done():
+                entered.set_exception(error)
+            # else: the caller has its answer, and the guard has told of the plugin.
+
+    # ---- what is there --------------------------------------------------------------------------
+
+    def describe(
+        self, model: str, version: int | str, described: Described, caller: Caller = ANYBODY
+    ) -> None:
+        """See InferenceService."""
+        go_on = partial(self._pipeline.describe, model, version, described)
+        if self._rights is None:
+            go_on()
+            return
+        self._if_may(lambda: self._look(caller, model, version), go_on, described)
+
+    def statistics(
+        self, model: str, version: int | str, counted: Counted, caller: Caller = ANYBODY
+    ) -> Ticket | None:
+        """See InferenceService; of all models those are told that the caller sees."""
+        if self._rights is None:
+            return self._pipeline.statistics(model, version, counted)
+        if not model:
+            return self._pipeline.statistics("", 0, partial(self._visible, caller, counted))
+        go_on = partial(self._pipeline.statistics, model, version, counted)
+        self._if_may(lambda: self._look(caller, model, version), go_on, counted)
+        return None
+
+    def _visible(
+        self, caller: Caller, counted: Counted, result: tuple[VersionStatistics, ...] | GatewayError
+    ) -> None:
+        if isinstance(result, GatewayError):
+            counted(result)
+            return
+        counted(tuple([one for one in result if self.sees_now(caller, one.name)]))
+
+    def is_model_ready(self, model: str, version: int | str, caller: Caller = ANYBODY) -> bool:
+        """See InferenceService; where only an async plugin knows, a model is unknown until it has said so."""
+        if not self.sees_now(caller, model):
+            raise not_found(model, version)
+        return self._pipeline.is_model_ready(model, version)
+
+    def sees_now(self, caller: Caller, model: str) -> bool:
+        """Whether the model exists for the caller, as far as that is known without waiting."""
+        if self._rights is None:
+            return True
+        try:
+            sees = self._rights.sees(caller, model)
+        except GatewayError:
+            return False
+        if isinstance(sees, bool):
+            return sees
+        # What it learns it may remember; whoever asks again is told.
+        self._tasks.begin_if_room(_awaited(sees), "authorize")
+        return False
+
+    def _look(self, caller: Caller, model: str, version: int | str) -> Awaitable[None] | None:
+        """Whether it may know that there is such a model."""
+        principal = caller.principal
+        if principal is not None and principal.sees(model) and self._pipeline.is_published(model, version):
+            return None
+        return self._check(caller, model, version)
+
+    def _if_may(
+        self,
+        check: Callable[[], Awaitable[None] | None],
+        go_on: Callable[[], Any],
+        refused: Callable[[GatewayError], None],
+    ) -> None:
+        try:
+            waiting = check()
+        except GatewayError as error:
+            refused(error)
+            return
+        if waiting is None:
+            go_on()
+        else:
+            self._tasks.begin(_if_may_later(waiting, go_on, refused), "authorize")
+
+    def refused(self, protocol: str, error: GatewayError, model: str = "", caller: Caller = ANYBODY) -> None:
+        """See InferenceService."""
+        self._pipeline.refused(protocol, error, model, caller)
+
+    def is_live(self) -> bool:
+        """See InferenceService."""
+        return self._pipeline.is_live()
+
+    def is_ready(self) -> bool:
+        """See InferenceService."""
+        return self._pipeline.is_ready()
+
+
+async def _if_may_later(
+    waiting: Awaitable[None], go_on: Callable[[], Any], refused: Callable[[GatewayError], None]
+) -> None:
+    try:
+        await waiting
+    except GatewayError as error:
+        refused(error)
+        return
+    go_on()
+
+
+async def _awaited(work: Awaitable[Any]) -> None:
+    try:
+        await work
+    except GatewayError:
+        return  # told by whoever asked

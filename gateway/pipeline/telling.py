@@ -1,0 +1,36 @@
+"""Where the record of each request goes: counters and logs at once, plugins after the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from gateway.core.records import RequestRecord
+from gateway.hooks.calling import Hook
+from gateway.pipeline.tasks import Tasks
+
+Sink = Callable[[RequestRecord], None]
+
+
+def telling(
+    sinks: Sequence[Sink], on_request: Hook | None, loop: asyncio.AbstractEventLoop, tasks: Tasks
+) -> Sink:
+    """One sink of several; plugins are told in the loop's next turn, and those that are async by tasks."""
+    if on_request is None and len(sinks) == 1:
+        return sinks[0]
+
+    def later(work: Awaitable[Any]) -> None:
+        tasks.begin_if_room(_awaited(work), "on_request")
+
+    def tell(record: RequestRecord) -> None:
+        for sink in sinks:
+            sink(record)
+        if on_request is not None:
+            loop.call_soon(on_request.notify, later, record)
+
+    return tell
+
+
+async def _awaited(work: Awaitable[Any]) -> None:
+    await work
