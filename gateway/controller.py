@@ -174,11 +174,11 @@ class Controller:
         )
 
     def _listener_for_operators(self) -> AdminListener:
-        config, known = self._config, (self._demands.usage, monotonic_s)
-        overview = Overview(self.lifecycle, self._following, self.placer.memory, *known)
+        config, memory = self._config, self.placer.memory
+        overview = Overview(self.lifecycle, self._following, memory, self._demands.usage, monotonic_s)
         served = Operated(overview, self._desk)
-        is_open, fault = config.server.insecure_dev, self._found.fault
-        return AdminListener(config.admin, config.wire, is_open, monotonic_s, served, fault)
+        more = (monotonic_s, served, self._found.fault, self._plugins.hooks)
+        return AdminListener(config.admin, config.wire, config.server.insecure_dev, *more)
 
     def _shared_workers(self, loop: asyncio.AbstractEventLoop) -> SharedWorkers:
         settings, new_id = self._config.workers, self.supervisor.new_id

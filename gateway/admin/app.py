@@ -14,7 +14,7 @@ from starlette.routing import Route
 from gateway.admin.door import Door, Handler
 from gateway.admin.models import Models, Served
 from gateway.admin.openapi import description
-from gateway.admin.operations import BASE, OPERATIONS
+from gateway.admin.operations import BASE, OPERATIONS, RIGHTS
 from gateway.admin.sessions import Sessions
 from gateway.admin.versions import Versions
 from gateway.repository.editing import Editing
@@ -41,7 +41,12 @@ def app(door: Door, repository: Repository, served: Served) -> Starlette:
         "describe": _describe,
     }
     routes = [
-        Route(BASE + one.path, door.behind(handlers[one.name]), methods=[one.method], name=one.name)
+        Route(
+            BASE + one.path,
+            door.behind(handlers[one.name], RIGHTS.get(one.name)),
+            methods=[one.method],
+            name=one.name,
+        )
         for one in OPERATIONS
     ]
     return Starlette(routes=routes)

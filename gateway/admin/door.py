@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.admin.doorkeeper import Doorkeeper
+from gateway.admin.visitors import Visitor, Visitors
+from gateway.core.caller import Operation as Right
 from gateway.core.errors import GatewayError, InvalidInput, Reason
 from gateway.core.model import check_name, parse_version
 from gateway.repository.folder import FolderRefused
@@ -24,6 +25,7 @@ _STATUS = {
     Reason.CONFLICT: 409,
     Reason.TOO_LARGE: 413,
     Reason.OVERLOADED: 503,
+    Reason.PLUGIN_FAILED: 503,
     Reason.MODEL_UNAVAILABLE: 503,
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -33,19 +35,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Door:
-    """Lets in whom the doorkeeper does."""
+    """Lets in whom the visitors' book knows, to what they may."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
-        self._doorkeeper = doorkeeper
+    def __init__(self, visitors: Visitors) -> None:
+        self._visitors = visitors
 
-    def behind(self, handler: Handler) -> Handler:
-        """`handler` behind this door: who has no right learns nothing of what there is."""
+    def behind(self, handler: Handler, right: Right | None = None) -> Handler:
+        """`handler` behind this door: who has no right learns nothing of what there is.
+
+        Without `right` whoever is known may, with a model that exists for them.
+        """
 
         async def answer(request: Request) -> Response:
             who, response = "nobody", Response(status_code=500)
             try:
-                headers = request.headers
-                who = self._doorkeeper.check(headers.get("authorization", ""), headers.get("host", ""))
+                visitor = request.state.visitor = await self._visitors.of(request)
+                who = visitor.name
+                await _require(visitor, right, request.path_params.get("model"))
                 response = await _handled(handler, request)
             except GatewayError as error:
                 response = refusal(_STATUS.get(error.reason, 500), error.reason.value, error.text)
@@ -55,6 +61,16 @@ class Door:
             return response
 
         return answer
+
+
+async def _require(visitor: Visitor, right: Right | None, model: str | None) -> None:
+    """Raises what keeps them out; where no path names the model the handler asks when it knows it."""
+    if model is None:
+        return
+    if right is None:
+        await visitor.look(check_name(model))
+    else:
+        await visitor.require(right, check_name(model))
 
 
 async def _handled(handler: Handler, request: Request) -> Response:

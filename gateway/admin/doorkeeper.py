@@ -19,6 +19,11 @@ class Doorkeeper:
         self._token = token.encode()
         self._is_open = is_open
 
+    def is_operator(self, authorization: str) -> bool:
+        """True for the operator's token."""
+        given = authorization[len(_SCHEME) :] if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
+        return bool(self._token) and hmac.compare_digest(given.encode(), self._token)
+
     def check(self, authorization: str, host: str = "localhost") -> str:
         """Who it is, for the audit log; raises Unauthenticated or Forbidden.
 
@@ -26,8 +31,7 @@ class Doorkeeper:
         be this machine: a page that a browser was sent by a name of its own may not change anything here.
         """
         if self._token:
-            given = authorization[len(_SCHEME) :] if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
-            if hmac.compare_digest(given.encode(), self._token):
+            if self.is_operator(authorization):
                 return "token"
             raise Unauthenticated("the operator's token is needed: 'Authorization: Bearer <token>'")
         if self._is_open and is_loopback(_without_port(host)):

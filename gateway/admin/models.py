@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.admin import documents
 from gateway.admin.door import Handler, model_of, small_body, unmet
 from gateway.admin.sessions import first_fault
+from gateway.admin.visitors import visitor_of
 from gateway.core.errors import InvalidInput, ModelNotFound
 from gateway.lifecycle.overview import ModelOverview
 from gateway.repository.editing import NOTHING, Editing
@@ -61,7 +62,9 @@ class Models:
     # ---- what is served --------------------------------------------------------------------------
 
     async def _list(self, request: Request) -> Response:
-        return JSONResponse({"models": [msgspec.to_builtins(one) for one in self._served.models()]})
+        visitor = visitor_of(request)
+        seen = [one for one in self._served.models() if await visitor.sees(one.name)]
+        return JSONResponse({"models": [msgspec.to_builtins(one) for one in seen]})
 
     async def _get(self, request: Request) -> Response:
         name = model_of(request)

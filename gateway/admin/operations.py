@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from gateway.admin import documents as d
+from gateway.core.caller import Operation as Right
 
 BASE = "/admin/v1"
 OCTETS, TEXT = "application/octet-stream", "text/plain"
@@ -83,3 +84,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("abandon_upload", "DELETE", _UPLOAD, "Forgets it and what it has.", {204: None}),
     Operation("describe", "GET", "/openapi.json", "This description.", {200: "application/json"}),
 )
+
+# What a caller with a key needs for the model; for all others it is enough that the model exists for them.
+RIGHTS: Mapping[str, Right] = {
+    **dict.fromkeys(("load_model", "unload_model"), Right.LOAD),
+    **dict.fromkeys(("delete_model", "put_config", "put_version", "delete_version"), Right.UPLOAD),
+    **dict.fromkeys(("begin_upload", "get_upload", "send_file"), Right.UPLOAD),
+    **dict.fromkeys(("finish_upload", "abandon_upload"), Right.UPLOAD),
+    **dict.fromkeys(("put_label", "delete_label"), Right.ROLLOUT),
+}

@@ -13,7 +13,10 @@ from gateway.admin.door import Door
 from gateway.admin.doorkeeper import Doorkeeper, read_token
 from gateway.admin.models import Served
 from gateway.admin.settings import AdminSettings
+from gateway.admin.visitors import Visitors
 from gateway.control.settings import is_loopback
+from gateway.hooks.manager import NO_HOOKS, Hooks
+from gateway.pipeline.rights import Rights
 from gateway.repository.archives import Limits
 from gateway.repository.resumable import Resumable
 from gateway.repository.uploads import Uploads
@@ -56,7 +59,9 @@ class AdminListener:
         now: Callable[[], float],
         served: Served,
         fault: Callable[[Path], str] | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
+        self._hooks = hooks
         self._fault = fault
         self._settings = settings
         self._wire = wire.model_copy(
@@ -108,4 +113,8 @@ class AdminListener:
         resumable = Resumable(uploads, limits, settings.upload_keep_s, settings.max_uploads)
         resumable.expire()
         repository = Repository(uploads, resumable, settings.max_archive_bytes)
-        return Door(Doorkeeper(token, is_open=self._is_open)), repository
+        return Door(self._visitors(Doorkeeper(token, is_open=self._is_open))), repository
+
+    def _visitors(self, doorkeeper: Doorkeeper) -> Visitors:
+        hooks = self._hooks
+        return Visitors(doorkeeper, hooks.get("authenticate"), Rights(hooks.get("authorize")))

@@ -20,7 +20,10 @@ from starlette.responses import JSONResponse, Response
 from gateway.admin import documents
 from gateway.admin.door import Handler, refusal, small_body
 from gateway.admin.versions import shown
+from gateway.admin.visitors import visitor_of
+from gateway.core.caller import Operation
 from gateway.core.errors import Conflict, InvalidInput, TooLarge
+from gateway.core.model import check_name
 from gateway.repository.resumable import Plan, Resumable, Session, WrongOffset
 from gateway.repository.uploads import Uploads
 
@@ -53,20 +56,27 @@ class Sessions:
         except ValidationError as error:
             raise InvalidInput(first_fault(error)) from None
         plan = msgspec.convert(told.model_dump(), Plan)
+        await visitor_of(request).require(Operation.UPLOAD, check_name(plan.model))
         async with self._turn:
             session = await asyncio.to_thread(self._resumable.begin, plan)
         place = f"{request.url.path}/{session.id}"
         return JSONResponse(_document(session), 201, headers={"location": place})
 
     async def _get(self, request: Request) -> Response:
+        return JSONResponse(_document(await self._session(request)))
+
+    async def _session(self, request: Request) -> Session:
+        """The one that the path names, where they may upload its model."""
         session = await asyncio.to_thread(self._resumable.look, request.path_params["upload"])
-        return JSONResponse(_document(session))
+        await visitor_of(request).require(Operation.UPLOAD, session.plan.model)
+        return session
 
     async def _send(self, request: Request) -> Response:
         key = (request.path_params["upload"], request.path_params["file"])
         offset = request.headers.get("upload-offset", "")
         if not (offset.isascii() and offset.isdigit() and len(offset) <= 19):
             raise InvalidInput("Upload-Offset is needed: the bytes that have come before these")
+        await self._session(request)
         writer = _Writer()
         while (before := self._writing.get(key)) is not None:
             before.is_superseded.set()
@@ -101,13 +111,14 @@ class Sessions:
     async def _finish(self, request: Request) -> Response:
         upload = request.path_params["upload"]
         async with self._turn:
-            plan = (await asyncio.to_thread(self._resumable.look, upload)).plan
+            plan = (await self._session(request)).plan
             if any(session == upload for session, _ in self._writing):
                 raise Conflict("a file of it is being sent")
             is_new = await asyncio.to_thread(self._resumable.finish, upload)
             return await shown(self._uploads, plan.model, plan.version, 201 if is_new else 200)
 
     async def _abandon(self, request: Request) -> Response:
+        await self._session(request)
         await asyncio.to_thread(self._resumable.abandon, request.path_params["upload"])
         return Response(status_code=204)
 

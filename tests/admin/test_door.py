@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gateway.admin.door import Door, small_body, unmet
 from gateway.admin.doorkeeper import Doorkeeper
+from gateway.admin.visitors import Visitors
 from gateway.core.errors import Overloaded
 from gateway.repository.folder import FolderRefused
 from tests.fakes.asgi import Answer, call
@@ -25,7 +26,7 @@ def ask(problem: Exception | None, method: str = "POST", path: str = "/m", **hea
             raise problem
         return unmet(request, "tag") or Response(await small_body(request, 4))
 
-    door = Door(Doorkeeper(TOKEN, is_open=False))
+    door = Door(Visitors(Doorkeeper(TOKEN, is_open=False)))
     routes = [Route("/{model}", door.behind(handler), methods=["GET", "POST"], name="one")]
     told = {
         "authorization": f"Bearer {TOKEN}",

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from gateway.admin.app import Repository, app
 from gateway.admin.door import Door
 from gateway.admin.doorkeeper import Doorkeeper
+from gateway.admin.visitors import Visitors
 from gateway.core.errors import InvalidInput
 from gateway.lifecycle.overview import ModelOverview
 from gateway.repository.archives import Limits
@@ -44,10 +45,11 @@ def application(
     served: FakeServed | None = None,
     max_archive_bytes: int = 4096,
     max_uploads: int = 3,
+    visitors: Visitors | None = None,
 ) -> Starlette:
     """As the controller makes it; an upload may have 8 files, 1 MiB in all, and go on for an hour."""
     limits = Limits(8, 1 << 20)
     uploads = Uploads(root, limits)
     repository = Repository(uploads, Resumable(uploads, limits, 3600.0, max_uploads), max_archive_bytes)
-    door = Door(doorkeeper or Doorkeeper(TOKEN, is_open=False))
+    door = Door(visitors or Visitors(doorkeeper or Doorkeeper(TOKEN, is_open=False)))
     return app(door, repository, served or FakeServed())
