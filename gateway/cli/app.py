@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
+
 import typer
 
 from gateway import __version__
 from gateway.cli.bench.command import bench_command
 from gateway.cli.check import check
 from gateway.cli.devices import devices
+from gateway.cli.extensions import add_commands, wants_plugins
 from gateway.cli.models import models
 from gateway.cli.plugins import plugins
 from gateway.cli.push import push
@@ -36,15 +40,21 @@ def _root(
     """A multi-model inference gateway."""
 
 
-app.command()(serve)
-app.command()(check)
-app.command()(models)
-app.command()(push)
-app.command()(devices)
-app.command()(plugins)
-app.command("bench")(bench_command)
+_OWN: Mapping[str, Callable[..., None]] = {
+    "serve": serve,
+    "check": check,
+    "models": models,
+    "push": push,
+    "devices": devices,
+    "plugins": plugins,
+    "bench": bench_command,
+}
+for _name, _command in _OWN.items():
+    app.command(_name)(_command)
 
 
 def main() -> None:
     """The `gateway` command."""
+    if wants_plugins(sys.argv[1:], _OWN):
+        add_commands(app, _OWN)
     app()

@@ -29,6 +29,9 @@ from gateway.wire.exchange import Endpoint, Exchange, Head, Receiver, Service
 
 # Of the body of a request that nobody is known to make; it is read, so that the connection lives on.
 _STRANGERS_BODY_BYTES = 64 << 10
+# Of the headers that plugins add to an answer: clients take some 8 KiB of them in all.
+_MAX_ADDED = 32
+_MAX_VALUE = 1024
 # What a plugin may not add to an answer: they frame it, or are the protocol's own.
 _PROTOCOLS = frozenset({
     *(b"connection", b"content-length", b"content-type", b"content-encoding", b"date", b"server"),
@@ -209,7 +212,7 @@ class Guarded:
         """Goes on with the headers that plugins want answers to have."""
         add = self._guard.answer_headers
         if add is not None:
-            extra = tuple([pair for pair in add((), exchange.caller) if _is_header(pair)])
+            extra = tuple([pair for pair in add((), exchange.caller) if _is_header(pair)][:_MAX_ADDED])
             exchange = EchoingExchange(exchange, extra) if extra else exchange
         go_on(exchange)
 
@@ -292,5 +295,6 @@ def _is_header(pair: object) -> bool:
     match pair:
         case (bytes(name), bytes(value)):
             is_plain = name.isascii() and name == name.lower() and not set(name) & set(b" \t\r\n:\0")
-            return is_plain and bool(name) and name not in _PROTOCOLS and not set(value) & set(b"\r\n\0")
+            is_small = 0 < len(name) <= 64 and len(value) <= _MAX_VALUE
+            return is_plain and is_small and name not in _PROTOCOLS and not set(value) & set(b"\r\n\0")
     return False

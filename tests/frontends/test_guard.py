@@ -248,6 +248,7 @@ def test_answers_get_headers_but_none_that_could_break_them(make: Any) -> None:
     bad = [
         *((b"content-length", b"1"), (b"X-Upper", b"1"), (b"x a", b"1"), (b"x-b", b"1\r\nx: y"), (b"", b"")),
         *((b"grpc-status", b"0"), "text", (b"one",), (b"x-d", "text")),
+        (b"x-e", b"1" * 1025),
     ]
     world = make(AddsLater(), Adds((b"x-a", b"1"), *bad, (b"x-c", b"3")))
     exchange = world.once()

@@ -1,0 +1,140 @@
+"""Plugins in a real gateway: what is promised where they do it wrong, at each hook, over REST and gRPC."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.generated import open_inference_pb2 as pb
+from tests.fakes.gateway_process import Gateway, gateway
+from tests.fakes.packages import installed
+from tests.fakes.waiting import GENEROUS_S, until_blocking
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "tests" / "fakes" / "fault_plugins.py"
+WAYS = ("raise", "hang", "block", "garbage", "huge")
+CLOSED = ("authenticate", "transform_request", "admit", "around_execution", "transform_response")
+OPEN = ("route", "answer_headers")
+# What is huge and of the right type is no failure, and must do no harm.
+HUGE = {"transform_request": "OK", "route": "NOT_FOUND", "transform_response": "OK"}
+REFUSED = {"OK": 200, "PLUGIN_FAILED": 503, "NOT_FOUND": 404}
+STATUS = {
+    "OK": grpc.StatusCode.OK,
+    "PLUGIN_FAILED": grpc.StatusCode.UNAVAILABLE,
+    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
+    folder = tmp_path_factory.mktemp("packages")
+    kinds = [way.capitalize() for way in WAYS]
+    points = {name.lower(): f"faulty:{name}" for name in (*kinds, "Anna")}
+    environment = installed(folder, "faulty", SOURCE.read_text(), points)
+    environment["GATEWAY_PLUGINS__USE"] = json.dumps(list(points))
+    environment["GATEWAY_PLUGINS__BLOCK_LIMIT_S"] = "0.1"
+    with gateway(ROOT / "model_repo", environment=environment) as running:
+        yield running
+
+
+def expected(hook: str, way: str) -> str:
+    if way == "huge" and hook in HUGE:
+        return HUGE[hook]
+    return "OK" if hook in OPEN else "PLUGIN_FAILED"
+
+
+def sample(model: str = "fraud") -> dict[str, Any]:
+    """A request that the model answers."""
+    row = [0.5] * 30
+    if model == "fraud":
+        return {"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, 30], "data": row}]}
+    inputs = [
+        {"name": name, "datatype": "INT32", "shape": [1, 16], "data": [1] * 16}
+        for name in ("INPUT0", "INPUT1")
+    ]
+    return {"inputs": inputs}
+
+
+def over_rest(served: Gateway, fault: str) -> tuple[int, str]:
+    request = urllib.request.Request(
+        f"{served.http}/v2/models/fraud/infer",
+        json.dumps(sample()).encode(),
+        {"x-fault": fault} if fault else {},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=GENEROUS_S) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())["code"]
+
+
+def over_grpc(served: Gateway, fault: str) -> grpc.StatusCode:
+    (told,) = sample()["inputs"]
+    tensor = pb.ModelInferRequest.InferInputTensor(name=told["name"], datatype="FP32", shape=told["shape"])
+    tensor.contents.fp32_contents.extend(told["data"])
+    message = pb.ModelInferRequest(model_name="fraud", inputs=[tensor])
+    with grpc.insecure_channel(served.grpc, options=[("grpc.enable_retries", 0)]) as channel:
+        call = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            pb.ModelInferRequest.SerializeToString,
+            pb.ModelInferResponse.FromString,
+        )
+        try:
+            call(message, metadata=[("x-fault", fault)] if fault else [], timeout=GENEROUS_S)
+        except grpc.RpcError as error:
+            return error.code()  # type: ignore[no-any-return]
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("hook", [*CLOSED, *OPEN])
+def test_a_fault_at_a_hook_has_the_outcome_that_is_promised(served: Gateway, hook: str, way: str) -> None:
+    outcome = expected(hook, way)
+    fault = f"{hook}={way}"
+    status, code = over_rest(served, fault)
+    assert (status, code) == (REFUSED[outcome], "" if outcome == "OK" else outcome)
+    assert over_grpc(served, fault) is STATUS[outcome]
+    assert over_rest(served, "") == (200, ""), "nothing is left of it for others"
+
+
+def test_faults_are_counted_by_plugin_hook_and_kind_and_no_secret_is_told(served: Gateway) -> None:
+    over_rest(served, "admit=raise")
+    name = 'gateway_plugin_failures_total{hook="admit",kind="raised",plugin="raise"}'
+    until_blocking(lambda: served.page().get(name, 0) >= 1, GENEROUS_S)
+    log = served.log.read_text()
+    assert "plugin 'raise' at 'admit': raised: KeyError in fail" in log
+    assert "canary-secret" not in log
+
+
+def test_telemetry_fails_open(served: Gateway) -> None:
+    """Each plugin fails when it is told of a request to this model; the answers are there all the same."""
+    body = sample("simple")
+    for _ in range(3):
+        assert served.infer("simple", body)[0] == 200
+    name = 'gateway_plugin_failures_total{hook="on_request",kind="raised",plugin="raise"}'
+    until_blocking(lambda: served.page().get(name, 0) >= 1, GENEROUS_S)
+    assert served.infer("simple", body)[0] == 200
+
+
+def test_one_that_cannot_be_imported_stops_the_start_or_is_left_out_where_that_is_permitted(
+    tmp_path: Path,
+) -> None:
+    environment = installed(tmp_path, "absent", "import no_such_module\n", {"absent": "absent:Plugin"})
+    environment["GATEWAY_PLUGINS__USE"] = '["absent"]'
+    with (
+        pytest.raises(AssertionError, match="plugin 'absent' cannot be imported: ModuleNotFoundError"),
+        gateway(ROOT / "model_repo", environment=environment),
+    ):
+        pass
+    environment["GATEWAY_PLUGINS__OPTIONAL"] = '["absent"]'
+    with gateway(ROOT / "model_repo", environment=environment) as running:
+        assert over_rest(running, "")[0] == 200
+        assert "optional plugin left out: plugin 'absent' cannot be imported" in running.log.read_text()
