@@ -4,6 +4,7 @@ Packages, from the rim to the core (an import may only go down):
 
 cli         commands a person types: serve, check, models, plugins, bench
 controller  composition root of the control plane; front: of the data plane; workers.child: of a worker
+testing     for those who write plugins: a front in one process, without sockets
 config      one typed section per package, from file, environment and flags
 frontends   protocols: bytes to InferRequest and back, one folder each, independent of one another
 pipeline    a request's life, read top to bottom
