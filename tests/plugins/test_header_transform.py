@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_plugins.header_transform import HeaderTransform, HeaderTransformSettings
 
 from gateway.core.caller import ANYBODY, Caller
 from gateway.core.messages import InferRequest
+from gateway_plugins.header_transform import HeaderTransform, HeaderTransformSettings
 from tests.fakes.plugins import start
 
 SETTINGS = HeaderTransformSettings(parameters={"x-region": "region"}, answers={"x-served-by": "us"})

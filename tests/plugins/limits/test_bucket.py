@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_plugins.limits.bucket import FULL, Bucket
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.bucket import FULL, Bucket
 
 RATES = st.floats(0.01, 1e5)
 BURSTS = st.floats(1.0, 50.0)

@@ -6,9 +6,10 @@ from collections import Counter
 from math import sqrt
 
 import pytest
-from gateway_plugins.limits.codel import Codel, Queue, Seen
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.codel import Codel, Queue, Seen
 
 CODEL = Codel(target_s=0.1, interval_s=0.2)
 

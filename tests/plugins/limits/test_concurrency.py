@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway_plugins.limits.concurrency import Counters, Held
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.concurrency import Counters, Held
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 30)), max_size=120))

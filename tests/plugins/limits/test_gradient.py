@@ -6,9 +6,10 @@ import random
 from itertools import pairwise
 
 import pytest
-from gateway_plugins.limits.gradient import Gradient, Sample, State
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.gradient import Gradient, Sample, State
 
 GRADIENT = Gradient(4.0, 200.0, 20.0, 4.0, 0.2, 1.5, 1.0, 10, 60)
 WORK_S = 0.05

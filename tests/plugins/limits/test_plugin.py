@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_plugins.limits.plugin import Limits
-from gateway_plugins.limits.settings import LimitsSettings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +14,8 @@ from gateway.core.messages import InferRequest
 from gateway.core.model import ModelKey
 from gateway.core.records import RequestRecord
 from gateway.hooks.values import Release
+from gateway_plugins.limits.plugin import Limits
+from gateway_plugins.limits.settings import LimitsSettings
 from tests.fakes.plugins import hooks, start
 
 QUIET = Caller(Principal("q", "quiet"))

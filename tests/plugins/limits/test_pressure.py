@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_plugins.limits.pressure import TOO_LATE, TOO_MANY, TOO_OFTEN, Pressure
-from gateway_plugins.limits.settings import LimitsSettings
 
 from gateway.core.caller import ANYBODY, Caller
 from gateway.core.errors import Overloaded, Reason
 from gateway.core.records import RequestRecord
+from gateway_plugins.limits.pressure import TOO_LATE, TOO_MANY, TOO_OFTEN, Pressure
+from gateway_plugins.limits.settings import LimitsSettings
 
 AGAIN = Caller(None, ((b"x-retry-attempt", b"1"),))
 ADAPTIVE = {"adaptive": {"enabled": True, "min": 2, "initial": 10}}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_plugins.limits.retry_storm import RetryStorm, Window, is_retry
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.retry_storm import RetryStorm, Window, is_retry
 
 STORM = RetryStorm(share=0.1, window_s=10.0, least=20)
 

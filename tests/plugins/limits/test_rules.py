@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_plugins.limits.rules import Plan, Rules
-from gateway_plugins.limits.settings import LimitsSettings
 
 from gateway.core.caller import Principal
 from gateway.core.errors import GatewayError, Overloaded, QuotaExceeded
+from gateway_plugins.limits.rules import Plan, Rules
+from gateway_plugins.limits.settings import LimitsSettings
 
 
 def rules(*given: dict[str, Any], **settings: Any) -> Rules:

@@ -6,8 +6,9 @@ import tomllib
 from typing import Any
 
 import pytest
-from gateway_plugins.limits.settings import LimitsSettings
 from pydantic import ValidationError
+
+from gateway_plugins.limits.settings import LimitsSettings
 
 EXAMPLE = """
 fronts = 2

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from gateway_plugins.limits.bucket import Bucket
-from gateway_plugins.limits.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_plugins.limits.bucket import Bucket
+from gateway_plugins.limits.table import Table
 
 RATE, BURST = 1.0, 3.0
 
