@@ -64,7 +64,8 @@ def identity(request: InferRequest) -> InferResponse | GatewayError:
     """Answers with the inputs, or those of them that were asked for, under the request's id."""
     wanted = {output.name for output in request.outputs} or {tensor.name for tensor in request.inputs}
     outputs = tuple([tensor for tensor in request.inputs if tensor.name in wanted])
-    return InferResponse(request.model, request.version or 1, outputs, request.id, request.parameters)
+    version = request.version if isinstance(request.version, int) else 3
+    return InferResponse(request.model, version or 1, outputs, request.id, request.parameters)
 
 
 class FakeLease:
