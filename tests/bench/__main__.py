@@ -17,6 +17,8 @@ _NAMES = (
     "inline-grpc",
     "python-rest",
     "python-grpc",
+    "policies-rest",
+    "policies-grpc",
     "identity-rest",
     "identity-grpc",
     "open-rest",

@@ -17,7 +17,7 @@ from tests.bench.bodies import (
     json_infer,
     raw_outputs,
 )
-from tests.bench.load import GrpcCall, RestCall
+from tests.bench.load import JSON_HEADERS, GrpcCall, RestCall
 from tests.bench.models import FRAUD_ONNX
 from tests.bench.servers import Server
 
@@ -68,7 +68,8 @@ def fraud_grpc(server: Server) -> GrpcCall:
 
 def row_json(server: Server, model: str, expected: float) -> RestCall:
     """`fraud_rows()` to a model whose answer begins with `expected`; raises WrongAnswer."""
-    call = RestCall(f"/v2/models/{model}/infer", json_infer(server.signature(model), fraud_rows()))
+    body = json_infer(server.signature(model), fraud_rows())
+    call = RestCall(f"/v2/models/{model}/infer", body, {**JSON_HEADERS, **server.headers})
     status, _, answer = post(server.http_port, call)
     if status != 200:
         raise WrongAnswer(f"{server.name}: {model} by REST: {status} {answer[:300]!r}")
@@ -83,7 +84,7 @@ def row_grpc(server: Server, model: str, expected: float) -> GrpcCall:
     answer = _unary(server, message)
     found = float(np.frombuffer(raw_outputs(answer)[0], np.float32)[0])
     _check(server, f"{model} by gRPC", found, expected)
-    return GrpcCall(message, len(answer) + _PREFIX)
+    return GrpcCall(message, len(answer) + _PREFIX, headers=server.headers)
 
 
 def identity_rest(server: Server) -> RestCall:
@@ -126,6 +127,6 @@ def _unary(server: Server, framed: bytes) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
         call = channel.unary_unary(GRPC_PATH)
         try:
-            return bytes(call(framed[_PREFIX:], timeout=60))
+            return bytes(call(framed[_PREFIX:], timeout=60, metadata=list(server.headers.items())))
         except grpc.RpcError as error:
             raise WrongAnswer(f"{server.name}: gRPC: {error.code()}: {error.details()}") from error

@@ -42,6 +42,7 @@ class GrpcCall(msgspec.Struct, frozen=True):
     message: bytes
     answer_bytes: int
     path: str = GRPC_PATH
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -123,6 +124,8 @@ def _h2load(port: int, call: GrpcCall, shape: Shape, seconds: float, folder: Pat
     command = ["h2load", f"-c{shape.connections}", "-m1", "-t1", f"--duration={max(1, round(seconds))}"]
     command += [f"--log-file={log}", f"-d{body}", "-w30", "-W30"]
     command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    for name, value in call.headers.items():
+        command += ["-H", f"{name}: {value}"]
     command += [f"http://127.0.0.1:{port}{call.path}"]
     answer, busy = _run(command, shape.cpus, seconds + 60)
     load = msgspec.structs.replace(parse_h2load(answer), busy=busy)

@@ -32,26 +32,32 @@ class DidNotStart(Exception):
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A server that has answered: where it listens and its first process. Port 0 is not served."""
+    """A server that has answered: where it listens and its first process. Port 0 is not served.
+
+    `headers` are what it wants to be sent with each request.
+    """
 
     name: str
     pid: int
     http_port: int
     grpc_port: int = 0
+    headers: Mapping[str, str] = {}
 
     def signature(self, model: str) -> Signature:
         """The model's tensors as the server tells them; loads the model where that is needed."""
-        status, body = get(self.http_port, f"/v2/models/{model}")
+        status, body = get(self.http_port, f"/v2/models/{model}", headers=self.headers)
         if status != 200:
             raise DidNotStart(f"{self.name}: metadata of {model}: {status} {body!r}")
         return msgspec.json.decode(body, type=Signature)
 
 
-def get(port: int, path: str, timeout_s: float = 30.0) -> tuple[int, bytes]:
+def get(
+    port: int, path: str, timeout_s: float = 30.0, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
     """One GET on loopback; raises OSError where nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers or {}))
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -113,6 +119,8 @@ def gateway(
     fronts: int = 1,
     more: str = "",
     root: Path = PLAIN,
+    flags: Sequence[str] = ("--insecure-dev",),
+    headers: Mapping[str, str] | None = None,
 ) -> Generator[Server]:
     """Our gateway over `repository`, REST and gRPC on ports of its own.
 
@@ -123,11 +131,11 @@ def gateway(
     with tempfile.TemporaryDirectory(prefix="bench-gateway-") as folder:
         file = Path(folder) / "gateway.toml"
         file.write_text(f"{server}fronts = {fronts}\n{more}")
-        command = [sys.executable, "-m", "gateway", "serve", "--insecure-dev"]
+        command = [sys.executable, "-m", "gateway", "serve", *flags]
         command += ["--repository", str(repository.absolute()), "--config", str(file)]
         ready = (http_port, "/v2/health/ready")
         with running(command, cpus=cpus, ready=ready, cwd=root) as process:
-            yield Server("gateway", process.pid, http_port, grpc_port)
+            yield Server("gateway", process.pid, http_port, grpc_port, headers or {})
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, ensemble, models, servers, streams
+from tests.bench import calls, ensemble, models, policies, servers, streams
 from tests.bench.bodies import GRPC_PATH, Signature, TensorName, fraud_rows, json_infer
 from tests.bench.comparison import Comparison, Sample, Side
 from tests.bench.figures import Measure, Target, percentile
@@ -57,6 +57,8 @@ def comparisons(setting: Setting) -> list[Comparison]:
         "gateway",
         lambda: servers.gateway(_triton_folder(setting), cpus=setting.server_cpus, root=setting.root),
     )
+    bare = ours._replace(name="without plugins")
+    with_policies = Side("gateway", lambda: policies.gateway(setting))
     row = partial(_comparison, setting, theirs)
     return [
         row("rest", "REST JSON, 64 connections", at_least(4.0), "req/s", ours, _rest_rate),
@@ -75,6 +77,13 @@ def comparisons(setting: Setting) -> list[Comparison]:
             _rest_rate,
         ),
         row("python-grpc", "Triton's own Python file, gRPC", at_least(1.5), "req/s", unchanged, _grpc_rate),
+        *(
+            Comparison(name, title, at_least(0.85), "req/s", with_policies, bare, partial(rate, setting))
+            for name, title, rate in (
+                ("policies-rest", "API keys, a rate limit, weighted routing: REST", _rest_rate),
+                ("policies-grpc", "API keys, a rate limit, weighted routing: gRPC", _grpc_rate),
+            )
+        ),
         row("identity-rest", "16 MiB FP32, REST binary", at_least(1.0), "MiB/s", ours, _rest_bytes),
         row("identity-grpc", "16 MiB FP32, gRPC", at_least(1.0), "MiB/s", ours, _grpc_bytes),
     ]

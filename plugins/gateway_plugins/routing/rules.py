@@ -1,0 +1,156 @@
+"""From a request to who answers it: pure, with time and chance as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway.core.caller import Caller, matches
+from gateway.core.messages import InferRequest
+from gateway.hooks.values import Target
+from gateway_plugins.routing.buckets import BUCKETS, arm_of, bounds_of, bucket_of
+from gateway_plugins.routing.settings import MatchSettings, RuleSettings, TargetSettings, WindowSettings
+from gateway_plugins.routing.windows import DAYS, Window, any_holds, parse_time
+
+IsUp = Callable[[Target], bool]
+
+
+class Choice(NamedTuple):
+    """Who answers, by which rule, and as which of its arms (0 where it has none)."""
+
+    target: Target
+    rule: str
+    arm: int
+
+
+class Rule(NamedTuple):
+    """A rule made ready: `is_plain` where nothing but the model's name has to fit."""
+
+    settings: RuleSettings
+    is_plain: bool
+    windows: tuple[Window, ...]
+    targets: tuple[Target, ...]
+    bounds: tuple[int, ...]
+    salt: str
+    unit: Callable[[InferRequest, Caller], str | None]
+    fallback: Target | None
+
+
+class Rules:
+    """A list of rules: those for one model's name by that name, those with patterns for all others too.
+
+    Invariant: for each name the rules stand in the order of the list.
+    """
+
+    def __init__(self, settings: Sequence[RuleSettings]) -> None:
+        rules = [_made(one) for one in settings]
+        names = {model for one in settings for model in one.match.models if "*" not in model}
+        self._by_name: Mapping[str, tuple[Rule, ...]] = {
+            name: tuple([rule for rule in rules if _fits(rule.settings.match.models, name)]) for name in names
+        }
+        self._others = tuple([
+            rule for rule in rules if any("*" in one for one in rule.settings.match.models)
+        ])
+
+    def choose(
+        self, request: InferRequest, caller: Caller, wall: float, draw: Callable[[], float], is_up: IsUp
+    ) -> Choice | None:
+        """Who answers; None where no rule is for this request. `draw` gives 0 to below 1."""
+        name = request.model
+        rules = self._by_name.get(name)
+        for rule in self._others if rules is None else rules:
+            if not rule.is_plain and not _matches(rule, request, caller, wall):
+                continue
+            if rules is None and not _fits(rule.settings.match.models, name):
+                continue
+            choice = _chosen(rule, request, caller, draw)
+            if choice is not None:
+                return choice if is_up(choice.target) else _fallen(rule, choice)
+        return None
+
+
+def _matches(rule: Rule, request: InferRequest, caller: Caller, wall: float) -> bool:
+    match, principal = rule.settings.match, caller.principal
+    if match.protocol and match.protocol != request.protocol:
+        return False
+    if match.versions and not _fits(match.versions, str(request.version)):
+        return False
+    if match.principals and (principal is None or not _fits(match.principals, principal.id)):
+        return False
+    if match.tenants and (principal is None or not _fits(match.tenants, principal.tenant)):
+        return False
+    for name, pattern in match.headers.items():
+        value = caller.header(name)
+        if value is None or not matches(pattern, value):
+            return False
+    for name, pattern in match.parameters.items():
+        parameter = request.parameters.get(name)
+        if parameter is None or not matches(pattern, str(parameter)):
+            return False
+    return any_holds(rule.windows, wall)
+
+
+def _chosen(rule: Rule, request: InferRequest, caller: Caller, draw: Callable[[], float]) -> Choice | None:
+    settings = rule.settings
+    if settings.by_tenant:
+        tenant = "" if caller.principal is None else caller.principal.tenant
+        target = settings.by_tenant.get(tenant)
+        return None if target is None else Choice(_target(target), settings.name, 0)
+    if len(rule.targets) == 1:
+        return Choice(rule.targets[0], settings.name, 0)
+    unit = rule.unit(request, caller)
+    bucket = int(draw() * BUCKETS) if unit is None else bucket_of(rule.salt, unit)
+    arm = arm_of(rule.bounds, bucket)
+    return Choice(rule.targets[arm], settings.name, arm)
+
+
+def _fallen(rule: Rule, choice: Choice) -> Choice:
+    return choice if rule.fallback is None else choice._replace(target=rule.fallback)
+
+
+def _fits(patterns: Sequence[str], text: str) -> bool:
+    return any(matches(pattern, text) for pattern in patterns)
+
+
+def _made(settings: RuleSettings) -> Rule:
+    match = settings.match
+    targets = settings.arms or ((settings.target,) if settings.target is not None else ())
+    return Rule(
+        settings,
+        match.model_copy(update={"models": ("*",)}) == MatchSettings(),
+        tuple([_window(one) for one in match.windows]),
+        tuple([_target(one) for one in targets]),
+        bounds_of([arm.weight for arm in settings.arms]) if settings.arms else (),
+        settings.salt or settings.name,
+        _unit(settings.sticky),
+        None if settings.fallback is None else _target(settings.fallback),
+    )
+
+
+def _unit(sticky: str) -> Callable[[InferRequest, Caller], str | None]:
+    """What leads to one arm; None where the request has nothing of it, and chance decides."""
+    what, _, name = sticky.partition(":")
+    match what:
+        case "principal":
+            return lambda request, caller: None if caller.principal is None else caller.principal.id
+        case "tenant":
+            return lambda request, caller: None if caller.principal is None else caller.principal.tenant
+        case "header":
+            return lambda request, caller: caller.header(name)
+        case "parameter":
+            return lambda request, caller: _text(request.parameters.get(name))
+    return lambda request, caller: None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _target(settings: TargetSettings) -> Target:
+    return Target(settings.model, settings.version)
+
+
+def _window(settings: WindowSettings) -> Window:
+    days = frozenset(DAYS.index(day) for day in settings.days)
+    return Window(days, parse_time(settings.begins), parse_time(settings.ends), ZoneInfo(settings.timezone))
