@@ -10,7 +10,8 @@ A plugin is an object with functions marked by `hookimpl`, named by an entry poi
 
         Settings = GreetingSettings             # a frozen pydantic model; leave it out where there are none
 
-        def __init__(self, settings: GreetingSettings, start: Start) -> None: ...
+        def __init__(self, settings: GreetingSettings, start: Start) -> None:
+            self.unused = ()                    # hooks that need not be called, as it is configured
 
         @hookimpl
         def answer_headers(self, caller): ...   # any of the arguments of the hook, by name

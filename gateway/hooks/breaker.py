@@ -16,21 +16,17 @@ class Breaker:
     Invariant: `_failed` holds at most FAILURES times, ascending.
     """
 
-    __slots__ = ("_failed", "_open_until", "_trial_until")
+    __slots__ = ("_failed", "_open_until", "_trial_until", "is_open")
 
     def __init__(self) -> None:
         self._failed: deque[float] = deque(maxlen=FAILURES)
-        self._open_until = 0.0  # 0 while it is closed
+        self.is_open = False  # while it is not, nothing needs to be asked of it
+        self._open_until = 0.0
         self._trial_until = 0.0
-
-    @property
-    def is_closed(self) -> bool:
-        """True while nothing needs to be asked of it."""
-        return not self._open_until
 
     def permits(self, now: float) -> bool:
         """True where a call may be made; while on trial only the first of those within OPEN_S."""
-        if not self._open_until:
+        if not self.is_open:
             return True
         if now < max(self._open_until, self._trial_until):
             return False
@@ -40,8 +36,8 @@ class Breaker:
     def failed(self, now: float) -> bool:
         """A call failed; True where that opens it."""
         self._failed.append(now)
-        if self._open_until or (len(self._failed) == FAILURES and now - self._failed[0] <= WINDOW_S):
-            was_closed = not self._open_until
+        if self.is_open or (len(self._failed) == FAILURES and now - self._failed[0] <= WINDOW_S):
+            was_closed, self.is_open = not self.is_open, True
             self._open_until = now + OPEN_S
             self._trial_until = 0.0
             return was_closed
@@ -49,5 +45,6 @@ class Breaker:
 
     def went_well(self) -> None:
         """A call went well: must be told only while it is not closed."""
+        self.is_open = False
         self._open_until = self._trial_until = 0.0
         self._failed.clear()

@@ -33,7 +33,10 @@ class Guarded:
     and seen by the request as PluginFailed only.
     """
 
-    __slots__ = ("_breaker", "_clock", "_function", "_on_failure", "_picks", "_watch", "contract", "plugin")
+    __slots__ = (
+        *("_answers", "_breaker", "_clock", "_function", "_on_failure", "_picks", "_watch"),
+        *("contract", "plugin"),
+    )
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Guarded:
     ) -> None:
         self.plugin: Final = plugin
         self.contract: Final = contract
+        self._answers = contract.answers
         self._function = function
         # Which of the hook's arguments it takes; None where it takes all of them in their order.
         self._picks = picks
@@ -57,15 +61,14 @@ class Guarded:
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """Its answer or an awaitable; raises GatewayError where it refuses, PluginFailed where it fails."""
-        breaker = self._breaker
-        if not breaker.is_closed and not breaker.permits(self._clock()):
+        if self._breaker.is_open and not self._breaker.permits(self._clock()):
             self._on_failure(self.plugin, self.contract.name, SKIPPED)
             raise PluginFailed(self.plugin, self.contract.name)
-        watch = self._watch
+        watch, picks = self._watch, self._picks
+        if picks is not None:
+            arguments = tuple([arguments[index] for index in picks])
         outer, watch.running = watch.running, next(_numbers)
         try:
-            if self._picks is not None:
-                arguments = tuple([arguments[index] for index in self._picks])
             answer = self._function(*arguments)
         except GatewayError:
             self._well()
@@ -76,8 +79,9 @@ class Guarded:
             raise self._failure(RAISED, error) from None
         finally:
             watch.running = outer
-        if answer is None or isinstance(answer, self.contract.answers):
-            self._well()
+        if answer is None or isinstance(answer, self._answers):
+            if self._breaker.is_open:
+                self._well()
             return answer
         if isinstance(answer, Awaitable):
             return answer
@@ -112,7 +116,7 @@ class Guarded:
         return self._failure(GARBAGE, TypeError("it is async where it must not be"))
 
     def _well(self) -> None:
-        if not self._breaker.is_closed:
+        if self._breaker.is_open:
             self._breaker.went_well()
             log.info("plugin '%s' answers again at '%s'", self.plugin, self.contract.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
@@ -137,9 +137,13 @@ def _check(name: str, plugin: object) -> None:
 
 
 def implemented_by(plugin: object) -> tuple[str, ...]:
-    """The names of the hooks that a plugin implements."""
-    manager = pluggy.PluginManager(PROJECT)
-    return tuple(name for name in CONTRACTS if manager.parse_hookimpl_opts(plugin, name) is not None)
+    """The names of the hooks that a plugin implements, and has a use for as it is configured."""
+    manager, unused = pluggy.PluginManager(PROJECT), getattr(plugin, "unused", ())
+    return tuple([
+        name
+        for name in CONTRACTS
+        if name not in unused and manager.parse_hookimpl_opts(plugin, name) is not None
+    ])
 
 
 class Hooks:
@@ -150,7 +154,7 @@ class Hooks:
 
     def __init__(
         self,
-        loaded: Iterable[Loaded],
+        loaded: Sequence[Loaded],
         process: Process,
         watch: Watch,
         clock: Clock,
@@ -159,8 +163,9 @@ class Hooks:
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(specs)
         # pluggy calls last what was registered first; here the first named is asked first.
-        for one in reversed(list(loaded)):
+        for one in reversed(loaded):
             manager.register(one.plugin, one.name)
+        used = {one.name: one.hooks for one in loaded}
         self._hooks: dict[str, Hook] = {}
         for name, contract in CONTRACTS.items():
             if contract.process not in {process, Process.EVERYWHERE}:
@@ -170,6 +175,7 @@ class Hooks:
                     one.plugin_name, contract, one.function, _picks(contract, one), watch, clock, on_failure
                 )
                 for one in reversed(getattr(manager.hook, name).get_hookimpls())
+                if name in used[one.plugin_name]
             ]
             if members:
                 self._hooks[name] = Hook(contract, members)

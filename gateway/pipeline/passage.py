@@ -34,6 +34,11 @@ class Passage:
         self.ticket: Ticket | None = None
         self.left: asyncio.Future[GatewayError | None] | None = None  # while something is around it
 
+    @property
+    def is_free(self) -> bool:
+        """True while nothing is to be done at its end."""
+        return not self.releases and self.left is None
+
     def close(self, error: GatewayError | None) -> bool:
         """Ends it: gives back what was taken; False where it had ended before."""
         if not self.is_open:

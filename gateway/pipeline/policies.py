@@ -66,8 +66,24 @@ class Policies:
     def infer(self, request: InferRequest, done: Done, caller: Caller = ANYBODY) -> Ticket | None:
         """See InferenceService."""
         passage = Passage(request, caller)
+        try:
+            waiting = self._pass(passage, 0)
+        except GatewayError as error:
+            self._refuse(passage, error, done)
+            return None
+        if waiting is not None:
+            self._begin(self._go_later(passage, *waiting, partial(self._run, passage, done), done))
+            return passage
+        return self._run(passage, done)
+
+    def _run(self, passage: Passage, done: Done) -> Ticket | None:
+        passage.is_handed_over = True
+        if self._change is None and passage.is_free:
+            # Nothing depends on its end: the pipeline's own ticket is as good.
+            passage.ticket = ticket = self._pipeline.infer(passage.request, done, passage.caller)
+            return ticket
         answering = Answering(passage, done, self._change, self._begin)
-        self._go(passage, 0, partial(self._run, passage, answering), done)
+        passage.ticket = self._pipeline.infer(passage.request, answering, passage.caller)
         return passage if passage.is_open else None
 
     def stream(
@@ -76,46 +92,48 @@ class Policies:
         """See InferenceService."""
         passage = Passage(request, caller)
         streaming = Streaming(passage, sink, self._change_now)
-        self._go(passage, 0, partial(self._run_stream, passage, streaming), sink.on_end)
+        run = partial(self._run_stream, passage, streaming)
+        try:
+            waiting = self._pass(passage, 0)
+        except GatewayError as error:
+            self._refuse(passage, error, sink.on_end)
+            return None
+        if waiting is not None:
+            self._begin(self._go_later(passage, *waiting, run, sink.on_end))
+        else:
+            run()
         return streaming if passage.is_open else None
-
-    def _run(self, passage: Passage, answering: Answering) -> None:
-        passage.is_handed_over = True
-        passage.ticket = self._pipeline.infer(passage.request, answering, passage.caller)
 
     def _run_stream(self, passage: Passage, streaming: Streaming) -> None:
         passage.is_handed_over = True
         streaming.runs(self._pipeline.stream(passage.request, streaming, passage.caller))
 
-    def _go(
-        self, passage: Passage, first: int, run: Callable[[], None], refused: Callable[[GatewayError], None]
-    ) -> None:
-        """Takes the stages from `first` on, and runs it after the last."""
-        try:
-            for index in range(first, len(self._stages)):
-                if (waiting := self._stages[index](passage)) is not None:
-                    work = self._go_later(passage, waiting, index + 1, run, refused)
-                    self._begin(work)
-                    return
-        except GatewayError as error:
-            self._refuse(passage, error, refused)
-            return
-        run()
+    def _pass(self, passage: Passage, first: int) -> tuple[Awaitable[None], int] | None:
+        """Takes the stages from `first` on; what has to be waited for, and which stage follows that."""
+        stages = self._stages
+        for index in range(first, len(stages)):
+            waiting = stages[index](passage)
+            if waiting is not None:
+                return waiting, index + 1
+        return None
 
     async def _go_later(
         self,
         passage: Passage,
         waiting: Awaitable[None],
         following: int,
-        run: Callable[[], None],
+        run: Callable[[], object],
         refused: Callable[[GatewayError], None],
     ) -> None:
         try:
             await waiting
+            while passage.is_open and (more := self._pass(passage, following)) is not None:
+                waiting, following = more
+                await waiting
         except GatewayError as error:
             self._refuse(passage, error, refused)
         if passage.is_open:
-            self._go(passage, following, run, refused)
+            run()
         else:
             passage.release()
 
@@ -148,14 +166,19 @@ class Policies:
         if target is None:
             return None
         if isinstance(target, Target):
-            passage.request = passage.request.to(target.model, target.version)
+            self._turn(passage, target)
             return None
         return self._routed_later(passage, target)
 
-    @staticmethod
-    async def _routed_later(passage: Passage, waiting: Awaitable[Target | None]) -> None:
+    async def _routed_later(self, passage: Passage, waiting: Awaitable[Target | None]) -> None:
         if (target := await waiting) is not None:
-            passage.request = passage.request.to(target.model, target.version)
+            self._turn(passage, target)
+
+    @staticmethod
+    def _turn(passage: Passage, target: Target) -> None:
+        request, (model, version) = passage.request, target
+        if model != request.model or version != request.version:
+            passage.request = request.to(model, version)
 
     def _authorized(self, passage: Passage) -> Awaitable[None] | None:
         request = passage.request

@@ -20,6 +20,8 @@ def telling(
     if on_request is None and len(sinks) == 1:
         return sinks[0]
 
+    waiting: list[RequestRecord] = []
+
     def later(work: Awaitable[Any]) -> None:
         tasks.begin_if_room(_awaited(work), "on_request")
 
@@ -27,7 +29,15 @@ def telling(
         for sink in sinks:
             sink(record)
         if on_request is not None:
-            loop.call_soon(on_request.notify, later, record)
+            if not waiting:
+                loop.call_soon(tell_all, on_request)
+            waiting.append(record)
+
+    def tell_all(hook: Hook) -> None:
+        records = waiting.copy()
+        waiting.clear()
+        for record in records:
+            hook.notify(later, record)
 
     return tell
 

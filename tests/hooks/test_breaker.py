@@ -22,14 +22,14 @@ def test_the_fifth_failure_in_the_window_opens_it() -> None:
 def test_failures_that_are_far_apart_open_nothing() -> None:
     breaker, opened = failing([number * (WINDOW_S / (FAILURES - 1) + 0.1) for number in range(50)])
     assert not any(opened)
-    assert breaker.is_closed
+    assert not breaker.is_open
 
 
 def test_one_call_tries_it_and_the_others_wait_for_what_becomes_of_that() -> None:
     breaker, _ = failing([0.0] * FAILURES)
     assert [breaker.permits(OPEN_S) for _ in range(3)] == [True, False, False]
     breaker.went_well()
-    assert breaker.is_closed
+    assert not breaker.is_open
     assert breaker.permits(OPEN_S)
 
 

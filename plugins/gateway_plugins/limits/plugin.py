@@ -35,6 +35,8 @@ class Limits:
         pressure = Pressure(settings)
         is_used = settings.adaptive.enabled or settings.codel.enabled or settings.retry_storm.enabled
         self._pressure = pressure if is_used else None
+        # Where nothing is learnt no record is needed.
+        self.unused = () if is_used else ("on_request",)
 
     @hookimpl
     def admit(self, request: InferRequest, caller: Caller) -> Release | None:
