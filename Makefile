@@ -43,7 +43,7 @@ gateways: $(VENV)/.dev-ready
 
 compiled: $(COMPILED)/.ready
 
-$(COMPILED)/.ready: $(VENV)/.dev-ready deploy/compile.py $(shell find gateway -name '*.py')
+$(COMPILED)/.ready: $(VENV)/.dev-ready deploy/compile.py $(shell find gateway plugins -name '*.py')
 	$(BIN)/python deploy/compile.py $(COMPILED)
 	@touch $@
 

@@ -30,6 +30,7 @@ HOT = (
     "gateway/wire/tracked.py",
     "gateway/wire/http1/*.py",
     "gateway/wire/http2/*.py",
+    "gateway/frontends/guard.py",
     "gateway/frontends/router.py",
     "gateway/frontends/v2_rest/codec.py",
     "gateway/frontends/v2_rest/elements.py",
@@ -42,8 +43,14 @@ HOT = (
     "gateway/frontends/v2_grpc/routes.py",
     "gateway/frontends/v2_grpc/stream.py",
     "gateway/frontends/v2_grpc/streamed.py",
+    "gateway/hooks/breaker.py",
+    "gateway/hooks/calling.py",
+    "gateway/hooks/guarding.py",
     "gateway/pipeline/catalogue.py",
+    "gateway/pipeline/passage.py",
     "gateway/pipeline/pipeline.py",
+    "gateway/pipeline/policies.py",
+    "gateway/pipeline/rights.py",
     "gateway/runtimes/answers.py",
     "gateway/scheduling/batching.py",
     "gateway/scheduling/failures.py",
@@ -69,14 +76,23 @@ HOT = (
     "gateway/workers/streaming.py",
     "gateway/workers/transport.py",
 )
+# Of the built-in plugins what each request goes through; their classes are pluggy's, and stay plain.
+HOT_PLUGINS = (
+    "gateway_plugins/limits/bucket.py",
+    "gateway_plugins/limits/concurrency.py",
+    "gateway_plugins/limits/rules.py",
+    "gateway_plugins/limits/table.py",
+    "gateway_plugins/routing/buckets.py",
+    "gateway_plugins/routing/rules.py",
+)
 # Nothing runs in these, and an __init__ that is compiled hides the package's other files.
 _PLAIN = ("__init__.py", "static_table.py", "settings.py")
 
 
-def hot_modules(root: Path) -> list[str]:
+def hot_modules(root: Path, patterns: tuple[str, ...] = HOT) -> list[str]:
     """The modules to compile, as paths from `root`; a pattern that matches nothing is an error."""
     found: list[str] = []
-    for pattern in HOT:
+    for pattern in patterns:
         matches = sorted(glob(pattern, root_dir=root))
         if not matches:
             raise FileNotFoundError(f"no module matches {pattern}")
@@ -96,17 +112,20 @@ def why_not() -> str:
 
 def build(source: Path, folder: Path) -> None:
     """Makes `folder`/gateway anew, with the hot modules compiled; raises SystemExit where that fails."""
-    shutil.rmtree(folder / "gateway", ignore_errors=True)
-    shutil.rmtree(folder / "build", ignore_errors=True)
     skip = shutil.ignore_patterns("__pycache__", "*.so")
-    shutil.copytree(source / "gateway", folder / "gateway", ignore=skip)
-    shutil.copy(source / "pyproject.toml", folder)
+    for package, where in (("gateway", source), ("gateway_plugins", source / "plugins")):
+        shutil.rmtree(folder / package, ignore_errors=True)
+        shutil.copytree(where / package, folder / package, ignore=skip)
+    shutil.rmtree(folder / "build", ignore_errors=True)
+    # By another name: setuptools would take the project's own lay-out from it.
+    (folder / "pyproject.toml").unlink(missing_ok=True)
+    shutil.copy(source / "pyproject.toml", folder / "types.toml")
     os.chdir(folder)
     # Imported late: they are tools of the build, and nothing else here needs them.
     from mypyc.build import mypycify
     from setuptools import setup
 
-    sources = ["--config-file", "pyproject.toml", *hot_modules(Path())]
+    sources = ["--config-file", "types.toml", *hot_modules(Path(), HOT + HOT_PLUGINS)]
     # A C file a module, so that all cores compile.
     modules = mypycify(sources, opt_level="2", debug_level="0", multi_file=True)
     setup(

@@ -8,8 +8,8 @@ plugins has no coroutine in it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final
 
 from gateway.core.errors import GatewayError, PluginFailed
@@ -73,7 +73,7 @@ class Hook:
             if self._closed:
                 raise
         for number in range(index + 1, len(self.members)):
-            if (result := await self._asked(self.members[number], arguments)) is not None:
+            if (result := await self.asked(self.members[number], arguments)) is not None:
                 return result
         return None
 
@@ -119,7 +119,7 @@ class Hook:
             if self._closed:
                 raise
         for number in range(index + 1, len(self.members)):
-            if (result := await self._asked(self.members[number], (value, *others))) is not None:
+            if (result := await self.asked(self.members[number], (value, *others))) is not None:
                 value = result
         return value
 
@@ -154,19 +154,14 @@ class Hook:
             if self._closed:
                 raise
         for number in range(index + 1, len(self.members)):
-            if (result := await self._asked(self.members[number], arguments)) is not None:
+            if (result := await self.asked(self.members[number], arguments)) is not None:
                 releases.append(result)
 
     # ---- [around] -------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def around(self, *arguments: Any) -> AsyncGenerator[None]:
-        """Enters what they return, the first outermost; leaves it in the opposite order."""
-        async with AsyncExitStack() as stack:
-            for member in self.members:
-                if (manager := await self._asked(member, arguments)) is not None:
-                    await stack.enter_async_context(_Within(member, manager))
-            yield
+    def around(self, *arguments: Any) -> Around:
+        """To be entered: enters what they return, the first outermost; leaves it in the opposite order."""
+        return Around(self, arguments)
 
     # ---- [notify] -------------------------------------------------------------------------------
 
@@ -189,7 +184,7 @@ class Hook:
 
     # ---- all ------------------------------------------------------------------------------------
 
-    async def _asked(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:
+    async def asked(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:
         """One member's settled answer; None where it failed and that is no reason to stop."""
         try:
             answer = member.call(arguments)
@@ -201,6 +196,27 @@ class Hook:
 
     def _is_awaitable(self, answer: Any) -> bool:
         return not isinstance(answer, self.contract.answers) and answer is not None
+
+
+class Around:
+    """What the members of a hook return, as one context manager."""
+
+    def __init__(self, hook: Hook, arguments: tuple[Any, ...]) -> None:
+        self._hook = hook
+        self._arguments = arguments
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> None:
+        try:
+            for member in self._hook.members:
+                if (manager := await self._hook.asked(member, self._arguments)) is not None:
+                    await self._stack.enter_async_context(_Within(member, manager))
+        except BaseException as error:
+            await self._stack.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(self, *how: Any) -> None:
+        await self._stack.__aexit__(*how)
 
 
 class _Within:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from gateway.core.caller import Caller, matches
@@ -24,17 +24,27 @@ class Choice(NamedTuple):
     arm: int
 
 
-class Rule(NamedTuple):
+class Rule:
     """A rule made ready: `is_plain` where nothing but the model's name has to fit."""
 
-    settings: RuleSettings
-    is_plain: bool
-    windows: tuple[Window, ...]
-    targets: tuple[Target, ...]
-    bounds: tuple[int, ...]
-    salt: str
-    unit: Callable[[InferRequest, Caller], str | None]
-    fallback: Target | None
+    __slots__ = ("bounds", "by_tenant", "choices", "fallback", "is_plain", "match", "salt", "unit", "windows")
+
+    def __init__(self, settings: RuleSettings) -> None:
+        name, targets = settings.name, settings.arms
+        self.match: Final = settings.match
+        self.is_plain: Final = self.match.model_copy(update={"models": ("*",)}) == MatchSettings()
+        self.windows: Final = tuple([_window(one) for one in self.match.windows])
+        self.by_tenant: Final = {
+            tenant: Choice(_target(one), name, 0) for tenant, one in settings.by_tenant.items()
+        }
+        only = () if settings.target is None else (settings.target,)
+        self.choices: Final = tuple([
+            Choice(_target(one), name, arm) for arm, one in enumerate(targets or only)
+        ])
+        self.bounds: Final = bounds_of([arm.weight for arm in targets]) if targets else ()
+        self.salt: Final = settings.salt or name
+        self.unit: Final = _unit(settings.sticky)
+        self.fallback: Final = None if settings.fallback is None else _target(settings.fallback)
 
 
 class Rules:
@@ -44,14 +54,12 @@ class Rules:
     """
 
     def __init__(self, settings: Sequence[RuleSettings]) -> None:
-        rules = [_made(one) for one in settings]
+        rules = [Rule(one) for one in settings]
         names = {model for one in settings for model in one.match.models if "*" not in model}
         self._by_name: Mapping[str, tuple[Rule, ...]] = {
-            name: tuple([rule for rule in rules if _fits(rule.settings.match.models, name)]) for name in names
+            name: tuple([rule for rule in rules if _fits(rule.match.models, name)]) for name in names
         }
-        self._others = tuple([
-            rule for rule in rules if any("*" in one for one in rule.settings.match.models)
-        ])
+        self._others = tuple([rule for rule in rules if any("*" in one for one in rule.match.models)])
 
     def choose(
         self, request: InferRequest, caller: Caller, wall: float, draw: Callable[[], float], is_up: IsUp
@@ -62,7 +70,7 @@ class Rules:
         for rule in self._others if rules is None else rules:
             if not rule.is_plain and not _matches(rule, request, caller, wall):
                 continue
-            if rules is None and not _fits(rule.settings.match.models, name):
+            if rules is None and not _fits(rule.match.models, name):
                 continue
             choice = _chosen(rule, request, caller, draw)
             if choice is not None:
@@ -71,7 +79,7 @@ class Rules:
 
 
 def _matches(rule: Rule, request: InferRequest, caller: Caller, wall: float) -> bool:
-    match, principal = rule.settings.match, caller.principal
+    match, principal = rule.match, caller.principal
     if match.protocol and match.protocol != request.protocol:
         return False
     if match.versions and not _fits(match.versions, str(request.version)):
@@ -92,17 +100,14 @@ def _matches(rule: Rule, request: InferRequest, caller: Caller, wall: float) -> 
 
 
 def _chosen(rule: Rule, request: InferRequest, caller: Caller, draw: Callable[[], float]) -> Choice | None:
-    settings = rule.settings
-    if settings.by_tenant:
-        tenant = "" if caller.principal is None else caller.principal.tenant
-        target = settings.by_tenant.get(tenant)
-        return None if target is None else Choice(_target(target), settings.name, 0)
-    if len(rule.targets) == 1:
-        return Choice(rule.targets[0], settings.name, 0)
+    choices = rule.choices
+    if not choices:
+        return rule.by_tenant.get("" if caller.principal is None else caller.principal.tenant)
+    if len(choices) == 1:
+        return choices[0]
     unit = rule.unit(request, caller)
     bucket = int(draw() * BUCKETS) if unit is None else bucket_of(rule.salt, unit)
-    arm = arm_of(rule.bounds, bucket)
-    return Choice(rule.targets[arm], settings.name, arm)
+    return choices[arm_of(rule.bounds, bucket)]
 
 
 def _fallen(rule: Rule, choice: Choice) -> Choice:
@@ -111,21 +116,6 @@ def _fallen(rule: Rule, choice: Choice) -> Choice:
 
 def _fits(patterns: Sequence[str], text: str) -> bool:
     return any(matches(pattern, text) for pattern in patterns)
-
-
-def _made(settings: RuleSettings) -> Rule:
-    match = settings.match
-    targets = settings.arms or ((settings.target,) if settings.target is not None else ())
-    return Rule(
-        settings,
-        match.model_copy(update={"models": ("*",)}) == MatchSettings(),
-        tuple([_window(one) for one in match.windows]),
-        tuple([_target(one) for one in targets]),
-        bounds_of([arm.weight for arm in settings.arms]) if settings.arms else (),
-        settings.salt or settings.name,
-        _unit(settings.sticky),
-        None if settings.fallback is None else _target(settings.fallback),
-    )
 
 
 def _unit(sticky: str) -> Callable[[InferRequest, Caller], str | None]:
