@@ -101,7 +101,7 @@ def rows_of(members: Iterable[Queued]) -> int:
 
 
 def broken_rule(
-    now: float, queued: Sequence[Queued], policy: Policy, observed: Observed, formed: Formed
+    now: float, queued: Sequence[Queued], policy: Policy, observed: Observed, formed: object
 ) -> str:
     """Which rule an answer of a strategy breaks, in words for the log; "" where it keeps them all."""
     if not isinstance(formed, Formed):

@@ -41,7 +41,7 @@ def test_each_rule(formed: Formed, fault: str) -> None:
 
 
 def test_no_answer_is_a_broken_rule() -> None:
-    assert broken_rule(10.0, QUEUED, POLICY, TWO_IDLE, None) == "it answered with NoneType"  # type: ignore[arg-type]
+    assert broken_rule(10.0, QUEUED, POLICY, TWO_IDLE, None) == "it answered with NoneType"
 
 
 def test_the_order_is_by_priority_then_by_deadline_where_told_then_by_arrival() -> None:
