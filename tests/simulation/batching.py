@@ -120,7 +120,10 @@ class Simulation:
     def _observed(self, now: float) -> Observed:
         fit, instances = self._fit, self._server.instances
         free_at = min(
-            (began + fit.per_row_s * rows_of(batch) + fit.per_batch_s for _, _, began, batch in self._running),
+            (
+                began + fit.per_row_s * rows_of(batch) + fit.per_batch_s
+                for _, _, began, batch in self._running
+            ),
             default=inf,
         )
         idle = instances - len(self._running)

@@ -24,6 +24,9 @@ from gateway_plugins.batching.packing import Decision, Lane, form, latest_start,
 
 # Of the objective; the rest is for what is not in the cost: the network, and that a cost is a mean.
 HEADROOM = 0.9
+# Where a batch is waited for, a third of the objective is left to chance with one instance; of k another is
+# free soon.
+CHANCE = 1 / 3
 # Instances busier than this build queues; waiting for larger batches buys back what is above.
 CALM = 0.8
 # Most of their time that instances can be busy and still keep up with chance.
@@ -32,8 +35,8 @@ FULL = 0.95
 
 def form_batches(now: float, queued: Sequence[Queued], policy: Policy, observed: Observed) -> Formed:
     """The batches that meet the objective at the least cost to the instances."""
-    limit = row_limit(policy, observed)
-    wanted = min(rows_to_keep_up(limit, observed, calm(limit, observed)), limit)
+    limit = row_limit(policy, observed, HEADROOM)
+    wanted = rows_wanted(policy, observed)
     has_others = any(one.compat != queued[0].compat for one in queued)
 
     def decide(lane: Lane) -> Decision:
@@ -48,11 +51,15 @@ def form_batches(now: float, queued: Sequence[Queued], policy: Policy, observed:
     return form(queued, observed, decide)
 
 
-def calm(limit: int, observed: Observed) -> float:
-    """The share of their time for which instances are to be busy: half way from the least possible to all."""
-    most = limit * observed.instances
-    least = observed.rows_per_s * observed.run_s(limit) / most if most else 1.0
-    return max(CALM, (1 + least) / 2)
+def rows_wanted(policy: Policy, observed: Observed) -> int:
+    """How many rows are worth waiting for; 1 where waiting buys nothing."""
+    # The next row is expected in 1/r: as long as that is more than the b it saves, the instance runs instead.
+    if observed.rows_per_s * observed.per_batch_s <= 1:
+        return 1
+    instances = max(observed.instances, 1)
+    limit = row_limit(policy, observed, HEADROOM * (1 - CHANCE / instances))
+    least = observed.rows_per_s / limit * observed.run_s(limit) / instances
+    return rows_to_keep_up(limit, observed, max(CALM, (1 + least) / 2))
 
 
 def rows_to_keep_up(limit: int, observed: Observed, share: float) -> int:
@@ -65,14 +72,18 @@ def rows_to_keep_up(limit: int, observed: Observed, share: float) -> int:
     return min(ceil(observed.rows_per_s * observed.per_batch_s / left), limit)
 
 
-def row_limit(policy: Policy, observed: Observed) -> int:
-    """The largest batch that leaves whoever just misses it the time for one of their own."""
+def row_limit(policy: Policy, observed: Observed, share: float) -> int:
+    """The largest batch that leaves whoever just misses it the time for one of their own.
+
+    Both fit into `share` of the objective. Two rows are always permitted: from batches of one alone nobody
+    could learn that two cost hardly more.
+    """
     if not policy.objective_s or not observed.per_row_s:
         return policy.max_rows
     # With k instances one of them is free after a k-th of a run.
-    run_s = HEADROOM * policy.objective_s / (1 + 1 / max(observed.instances, 1))
+    run_s = share * policy.objective_s / (1 + 1 / max(observed.instances, 1))
     within = floor((run_s - observed.per_batch_s) / observed.per_row_s)
-    return min(max(within, rows_to_keep_up(policy.max_rows, observed, FULL)), policy.max_rows)
+    return min(max(within, rows_to_keep_up(policy.max_rows, observed, FULL), 2), policy.max_rows)
 
 
 def _due(now: float, lane: Lane, policy: Policy, observed: Observed) -> float:
