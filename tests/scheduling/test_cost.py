@@ -27,9 +27,7 @@ def test_nothing_is_known_before_the_third_batch() -> None:
 @pytest.mark.parametrize(("a", "b"), [(0.0002, 0.002), (0.001, 0.0), (0.0, 0.005), (0.05, 1.0)])
 def test_a_line_is_found_in_noise(a: float, b: float) -> None:
     chance = random.Random(7)
-    fit = fed(
-        [chance.randint(1, 32) for _ in range(400)], lambda n: (a * n + b) * chance.uniform(0.95, 1.05)
-    )
+    fit = fed([chance.randint(1, 32) for _ in range(400)], lambda n: (a * n + b) * chance.uniform(0.95, 1.05))
     assert fit.per_row_s * 16 + fit.per_batch_s == pytest.approx(a * 16 + b, rel=0.03)
     assert fit.per_row_s == pytest.approx(a, rel=0.1, abs=b / 200)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
-from gateway_plugins.batching import dynamic, micro, none, slo_aware, static
+from gateway_plugins.batching.plugin import STRATEGIES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,13 +13,6 @@ from gateway.core.batching import Policy, Strategy, broken_rule
 from tests.plugins.batching.waiting import NOW, lines, observations, policies
 from tests.simulation.batching import Server, poisson, simulate
 
-STRATEGIES = {
-    "none": none.form_batches,
-    "static": static.form_batches,
-    "dynamic": dynamic.form_batches,
-    "micro": micro.form_batches,
-    "slo_aware": slo_aware.form_batches,
-}
 each = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
 
 
