@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gateway.core.batching import Formed, Observed, Policy, Queued, Strategy, broken_rule
-from gateway.core.errors import GatewayError, Overloaded, InstanceDied
+from gateway.core.errors import GatewayError, InstanceDied, Overloaded
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.model import BatchPolicy
 from gateway.scheduling.pending import Pending

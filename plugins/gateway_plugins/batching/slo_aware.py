@@ -6,8 +6,8 @@ there, or a load at which n is 1, a batch goes to an idle instance at once; with
 long that the oldest would miss its objective, nor longer than twice the time in which so many are expected.
 
 A batch must not be too large either: who just misses one waits for all of it and then for its own. Rows are
-therefore limited to those with which both fit into the objective, but never below what the instances
-need to keep up with: past that every objective is lost, and only throughput is left.
+therefore limited to those with which both fit into the objective, but never to less than twice what the
+instances need to keep up with: past that every objective is lost, and only throughput is left.
 
 A fixed window has to be tuned to all of that, by model, machine and hour. BentoML's rule (wait while it
 costs those who wait less than they have waited on average) needs no window too; not taken, since it has one
@@ -35,7 +35,7 @@ FULL = 0.95
 
 def form_batches(now: float, queued: Sequence[Queued], policy: Policy, observed: Observed) -> Formed:
     """The batches that meet the objective at the least cost to the instances."""
-    limit = row_limit(policy, observed, HEADROOM)
+    limit = row_limit(policy, observed)
     wanted = rows_wanted(policy, observed)
     has_others = any(one.compat != queued[0].compat for one in queued)
 
@@ -57,7 +57,7 @@ def rows_wanted(policy: Policy, observed: Observed) -> int:
     if observed.rows_per_s * observed.per_batch_s <= 1:
         return 1
     instances = max(observed.instances, 1)
-    limit = row_limit(policy, observed, HEADROOM * (1 - CHANCE / instances))
+    limit = rows_within(policy, observed, HEADROOM * (1 - CHANCE / instances))
     least = observed.rows_per_s / limit * observed.run_s(limit) / instances
     return rows_to_keep_up(limit, observed, max(CALM, (1 + least) / 2))
 
@@ -72,18 +72,27 @@ def rows_to_keep_up(limit: int, observed: Observed, share: float) -> int:
     return min(ceil(observed.rows_per_s * observed.per_batch_s / left), limit)
 
 
-def row_limit(policy: Policy, observed: Observed, share: float) -> int:
-    """The largest batch that leaves whoever just misses it the time for one of their own.
+def row_limit(policy: Policy, observed: Observed) -> int:
+    """The largest batch: for the objective, but never less than twice what keeps up.
 
-    Both fit into `share` of the objective. Two rows are always permitted: from batches of one alone nobody
-    could learn that two cost hardly more.
+    A limit just above that leaves no room to make up for a burst, and from batches of one alone nobody learns
+    what two cost.
+    """
+    keeping_up = rows_to_keep_up(policy.max_rows, observed, FULL)
+    return min(max(rows_within(policy, observed, HEADROOM), 2 * keeping_up), policy.max_rows)
+
+
+def rows_within(policy: Policy, observed: Observed, share: float) -> int:
+    """The largest batch of which whoever just misses one has time for another, in `share` of the objective.
+
+    At least one row; all that are permitted where there is no objective, or rows cost nothing.
     """
     if not policy.objective_s or not observed.per_row_s:
         return policy.max_rows
     # With k instances one of them is free after a k-th of a run.
     run_s = share * policy.objective_s / (1 + 1 / max(observed.instances, 1))
-    within = floor((run_s - observed.per_batch_s) / observed.per_row_s)
-    return min(max(within, rows_to_keep_up(policy.max_rows, observed, FULL), 2), policy.max_rows)
+    rows = floor((run_s - observed.per_batch_s) / observed.per_row_s)
+    return min(max(rows, 1), policy.max_rows)
 
 
 def _due(now: float, lane: Lane, policy: Policy, observed: Observed) -> float:

@@ -13,6 +13,7 @@ NOW = 100.0
 POLICY = Policy(64, objective_s=0.05)
 # A row takes 5.2 ms, seven take 6.4: one by one the instance would be busy four times over.
 KNOWN = Observed(1, 1, per_row_s=0.0002, per_batch_s=0.005, rows_per_s=800.0)
+SLOW, TIGHT = KNOWN._replace(rows_per_s=400.0), POLICY._replace(objective_s=0.02)
 
 
 def waiting(count: int, arrived: float = NOW) -> list[Queued]:
@@ -39,32 +40,31 @@ def test_under_load_it_waits_for_what_the_instance_needs_to_keep_up() -> None:
 
 
 def test_it_never_waits_past_the_objective_or_a_deadline() -> None:
-    tight = POLICY._replace(objective_s=0.016)
     (one,) = waiting(1)
-    assert form_batches(NOW, [one], tight, KNOWN).wake_at == pytest.approx(NOW + 0.9 * 0.016 - 0.0052)
+    assert form_batches(NOW, [one], TIGHT, SLOW).wake_at == pytest.approx(NOW + 0.9 * 0.02 - 0.0052)
     urgent = one._replace(deadline=NOW + 0.012)
     assert form_batches(NOW, [urgent], POLICY, KNOWN).wake_at == pytest.approx(NOW + 0.012 - 2 * 0.0052)
 
 
 def test_those_who_cannot_share_its_batch_may_take_the_only_idle_instance() -> None:
-    tight = POLICY._replace(objective_s=0.016)
-    one, other = waiting(1, NOW - 0.003)[0], Queued(9, NOW, compat="other")
-    assert form_batches(NOW, [one], tight, KNOWN).batches == ()
-    formed = form_batches(NOW, [one, other], tight, KNOWN)
+    one, other = waiting(1, NOW - 0.004)[0], Queued(9, NOW, compat="other")
+    assert form_batches(NOW, [one], TIGHT, SLOW).batches == ()
+    formed = form_batches(NOW, [one, other], TIGHT, SLOW)
     assert formed.batches == ((one,),), "a run of the other first, and it would be late"
-    spare = KNOWN._replace(idle=2, instances=2, rows_per_s=1600.0)
-    assert form_batches(NOW, [one, other], tight, spare).batches == ()
+    spare = SLOW._replace(idle=2, instances=2, rows_per_s=800.0)
+    assert form_batches(NOW, [one, other], TIGHT, spare).batches == ()
 
 
 def test_a_batch_leaves_time_for_those_who_just_miss_it() -> None:
     # (0.9 * 50 ms / 2 - 5 ms) / 0.2 ms
-    assert row_limit(POLICY._replace(max_rows=200), KNOWN, 0.9) == 87
+    assert row_limit(POLICY._replace(max_rows=200), KNOWN) == 87
     assert len(form_batches(NOW, waiting(200), POLICY._replace(max_rows=200), KNOWN).batches[0]) == 87
     hopeless = POLICY._replace(objective_s=0.001)
-    assert row_limit(hopeless, KNOWN, 0.9) == rows_to_keep_up(64, KNOWN, 0.95) == 6
-    assert row_limit(hopeless, KNOWN._replace(rows_per_s=9e9), 0.9) == 64, "only throughput is left"
+    assert rows_to_keep_up(64, KNOWN, 0.95) == 6
+    assert row_limit(hopeless, KNOWN) == 12, "twice that, for bursts"
+    assert row_limit(hopeless, KNOWN._replace(rows_per_s=9e9)) == 64, "only throughput is left"
     slow = Observed(1, 1, per_row_s=1.0, rows_per_s=0.1)
-    assert row_limit(POLICY, slow, 0.9) == 2, "or it would never be learned that two cost hardly more"
+    assert row_limit(POLICY, slow) == 2, "or it would never be learned that two cost hardly more"
 
 
 def test_a_backlog_is_shared_by_the_instances() -> None:
