@@ -106,6 +106,7 @@ class Front:
         scheduling = config.scheduling
         self._plugins = Plugins(config.plugins, Process.FRONT, monotonic_s, wall_s)
         self._tasks = Tasks(self._loop)
+        self._strategies = self._plugins.strategies()
         self._counters = RequestCounters()
         self._arena = Arena(config.workers.shared_memory_bytes)
         self._poison = PoisonList(scheduling.poison_memory_s)
@@ -288,9 +289,8 @@ class Front:
 
     def _make_queue(self, spec: ModelSpec, events: Instances) -> Queue:
         executions = self._counters.executions(spec.name, spec.version)
-        return make_queue(
-            spec, self._config.scheduling, self._loop, monotonic_s, self._poison, events, executions
-        )
+        told = (self._poison, events, executions, self._strategies)
+        return make_queue(spec, self._config.scheduling, self._loop, monotonic_s, *told)
 
     def _sink(self) -> Callable[[RequestRecord], None]:
         sinks = [self._counters.record]

@@ -49,6 +49,10 @@ class BatchPolicy(msgspec.Struct, frozen=True):
     came. `priority_levels` 0 is one queue for all; else level 1 comes first, and a
     request that names none has `default_priority_level`. `priority_policies` are (level, policy),
     levels ascending; all other levels have `queue_policy`.
+
+    `strategy` names the one of the batching strategies that forms the batches, "" the queue's own. It is told
+    the objective for latency, the exact `size` of a batch (0 for the largest), and whether the order is
+    `by_deadline` in place of arrival.
     """
 
     enabled: bool = True
@@ -59,6 +63,10 @@ class BatchPolicy(msgspec.Struct, frozen=True):
     default_priority_level: int = 0
     queue_policy: QueuePolicy = QueuePolicy()
     priority_policies: tuple[tuple[int, QueuePolicy], ...] = ()
+    strategy: str = ""
+    objective_s: float = 0.0
+    size: int = 0
+    by_deadline: bool = False
 
 
 class ModelSpec(msgspec.Struct, frozen=True):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.core.batching import Strategy
 from gateway.core.clock import Clock
 from gateway.hooks.contract import Process
-from gateway.hooks.manager import Hooks, Loaded, PluginFault, installed, load
+from gateway.hooks.manager import Hooks, Loaded, PluginFault, installed, load, registered
 from gateway.hooks.settings import PluginSettings
 from gateway.hooks.values import Start
 from gateway.hooks.watch import Watch
@@ -48,6 +49,11 @@ class Plugins:
                 f"server.host = {host}: beyond loopback callers must be authenticated, "
                 f"and none of plugins.use ({used}) does that"
             )
+
+    def strategies(self) -> Mapping[str, Strategy]:
+        """Who can form batches, by name; of two with one name the first plugin's. Raises PluginFault."""
+        found = registered(self.loaded, "register_batching")
+        return {name: one for _, named in reversed(found) for name, one in named.items()}
 
     async def start(self) -> None:
         """Must be called in the main thread, on the loop that calls the plugins."""

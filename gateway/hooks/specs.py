@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
+from gateway.core.batching import Strategy
 from gateway.core.caller import Caller, Credentials, Operation, Principal
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.records import RequestRecord
@@ -131,3 +132,12 @@ def on_request(record: RequestRecord) -> Awaitable[None] | None:
 @hook(Mode.REGISTER, process=Process.CLI, answers=(Mapping,))
 def register_commands() -> Mapping[str, Typer]:  # type: ignore[empty-body]
     """[register] Commands for `gateway <name>`, also where the plugin is not used by any configuration."""
+
+
+@hook(Mode.REGISTER, answers=(Mapping,))
+def register_batching() -> Mapping[str, Strategy]:  # type: ignore[empty-body]
+    """[register] Functions that form batches, by the name that a model's `gateway.batching` says.
+
+    Their contract is gateway.core.batching: pure, never async. One that breaks it is counted and logged, and
+    the requests then go in their order; of two with one name the first plugin's counts.
+    """

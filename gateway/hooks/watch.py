@@ -27,21 +27,21 @@ class Watch:
     """
 
     def __init__(self, limit_s: float) -> None:
-        self.running = 0
+        self.running = 0  # an attribute, not a method: it is set twice a call
         self._limit_s = limit_s
         self._condemned = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="plugin-watch", daemon=True)
+        self._looker = threading.Thread(target=self._look, name="plugin-watch", daemon=True)
         self._main = threading.get_ident()
 
     def __enter__(self) -> Watch:
         signal.signal(_SIGNAL, self._end)
-        self._thread.start()
+        self._looker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._looker.join()
         signal.signal(_SIGNAL, signal.SIG_IGN)
 
     def _look(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core.model import BatchPolicy, QueuePolicy
 from gateway.generated import model_config_pb2 as pb
+from gateway.repository.batching_strategy import with_strategy
 from gateway.repository.refusal import ConfigRefused, in_range
 
 MAX_QUEUE_DELAY_US = 60_000_000
@@ -24,6 +25,10 @@ def read_batching(message: pb.ModelConfig) -> BatchPolicy:
     without a batch axis may have the section for its queue policies, and then runs each alone too. There
     is no key of our own for those policies: whoever knows Triton's configuration looks for them here.
     """
+    return with_strategy(message, _read_dynamic(message))
+
+
+def _read_dynamic(message: pb.ModelConfig) -> BatchPolicy:
     if not message.HasField("dynamic_batching"):
         return BatchPolicy(enabled=not (message.max_batch_size or message.input))
     batching = message.dynamic_batching

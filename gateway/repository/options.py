@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 from gateway.core import environment
 from gateway.core.model import LABEL, MAX_VERSION
 from gateway.generated import model_config_pb2 as pb
+from gateway.repository.batching_strategy import BATCHING_PARAMETERS
 from gateway.repository.formats import REMOTE, matching
 from gateway.repository.refusal import ConfigRefused, brief, in_range
 from gateway.repository.scaling import SCALE_PARAMETERS
@@ -62,7 +63,7 @@ _REFUSED_FOR_PYTHON = frozenset({"default_model_filename"})
 MAX_PARAMETERS_BYTES = 32 << 10
 _ISOLATION = "gateway.isolation"
 _LABELS = "gateway.labels"
-_OURS = (_ISOLATION, _LABELS, *SCALE_PARAMETERS)
+_OURS = (_ISOLATION, _LABELS, *SCALE_PARAMETERS, *BATCHING_PARAMETERS)
 _ISOLATIONS: tuple[str, ...] = get_args(Isolation)
 _GRAPH_LEVEL = "optimization.graph.level"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.core.errors import DeadlineExceeded, GatewayError, InvalidInput, ModelFailed, Overloaded
+from gateway.scheduling.batching import open_only
 from gateway.scheduling.pending import Pending, PendingStream
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.refusals import died_while_answering
@@ -41,6 +42,18 @@ def strike(member: Pending, now: float, poison: PoisonList | None) -> bool:
         poison.add(member.request, now)
     member.fail(ModelFailed("the model's process died twice while running this request"))
     return False
+
+
+def left_behind(
+    batches: Sequence[list[Pending]], running: int, now: float, poison: PoisonList | None
+) -> list[list[Pending]]:
+    """What a worker that died leaves to run again: of the first `running` batches each member alone."""
+    for members in batches:
+        for member in members:
+            member.leave_batch()
+    blamed = [one for members in batches[:running] for one in open_only(members)]
+    alone = [[one] for one in blamed if strike(one, now, poison)]
+    return alone + [group for members in batches[running:] if (group := open_only(members))]
 
 
 def fail_all(members: Sequence[Pending], error: GatewayError) -> None:

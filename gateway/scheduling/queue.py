@@ -27,7 +27,7 @@ from gateway.core.model import ModelSpec
 from gateway.scheduling.batching import Lane, decide, forget_closed, halves, oldest_lane, open_only, take
 from gateway.scheduling.concurrency import accompany, room_of, stop_abandoned, trouble_of
 from gateway.scheduling.contract import InstanceEvents, Loop, Timer
-from gateway.scheduling.failures import FOR_ALL, error_of, expire, fail_all, strike
+from gateway.scheduling.failures import FOR_ALL, error_of, expire, fail_all, left_behind
 from gateway.scheduling.levels import Levels
 from gateway.scheduling.ordering import Ordering
 from gateway.scheduling.pending import Compat, Pending, PendingStream, as_stream
@@ -38,6 +38,7 @@ from gateway.scheduling.settings import SchedulingSettings
 from gateway.scheduling.signature import Signatures
 from gateway.scheduling.slot import QueueStatistics, Slot, freest
 from gateway.scheduling.splitting import split, whole
+from gateway.scheduling.strategy_room import StrategyRoom
 from gateway.telemetry.executions import Executions
 from gateway.workers.frames import Failure
 from gateway.workers.links import Fault, Link, Output, Timings
@@ -77,8 +78,9 @@ class ModelQueue:
         self._is_pump_due = False
         self._next_batch = 1
         self._delay: Timer | None = None
-        # For few models: a queue policy (then `_lanes` stay empty), and answers in order.
-        self._levels: Levels | None = None
+        # For few models: a queue policy or a strategy (then `_lanes` stay empty), and answers in order.
+        self._levels: Levels | StrategyRoom | None = None
+        self._room: StrategyRoom | None = None
         self._ordering: Ordering | None = None
         self._batches_in_flight = room_of(spec, settings.batches_in_flight)
         policy, most = spec.batching, settings.max_queue_requests
@@ -86,6 +88,11 @@ class ModelQueue:
             self._ordering = Ordering(loop, most)
         if has_levels(policy) or self._ordering is not None:
             self._levels = Levels(policy, self._max_rows, most)
+
+    def wait_in(self, room: StrategyRoom) -> None:
+        """Must be called before the first request, where a strategy forms the batches."""
+        self._levels = self._room = room
+        self._batches_in_flight = room.watch(self._slots)
 
     # ---- requests in ----------------------------------------------------------------------------
 
@@ -111,7 +118,7 @@ class ModelQueue:
         self._waiting += 1
         self._pump_soon()
 
-    def _add_to_level(self, pending: Pending, levels: Levels) -> None:
+    def _add_to_level(self, pending: Pending, levels: Levels | StrategyRoom) -> None:
         if self._poison.contains(pending.request, pending.arrived):
             raise ModelFailed(_POISONOUS)
         if self._ordering is not None:
@@ -171,8 +178,7 @@ class ModelQueue:
         while self._again:
             group = self._again.popleft()
             expire(group, self._clock())
-            members = open_only(group)
-            if members:
+            if members := open_only(group):
                 return members
         if self._levels is not None:
             return self._take_by_level(self._levels)
@@ -184,7 +190,7 @@ class ModelQueue:
                 return []  # not due yet; the timer is set
         return []
 
-    def _take_by_level(self, levels: Levels) -> list[Pending]:
+    def _take_by_level(self, levels: Levels | StrategyRoom) -> list[Pending]:
         now = self._clock()
         members, wake_at = levels.take(now)
         self._waiting = levels.waiting
@@ -268,6 +274,8 @@ class ModelQueue:
     def _ran(self, members: list[Pending], timings_ns: Timings) -> None:
         """Counts a batch that was answered, but for those of it who wait no more."""
         self._executions.ran(members[0].batch_rows, len(members), timings_ns)
+        if self._room is not None:
+            self._room.ran(members, self._clock())
         for member in members:
             member.timings_ns = timings_ns
             if not member.is_open:
@@ -324,16 +332,9 @@ class ModelQueue:
             return
         batches = list(slot.batches.values())
         slot.batches.clear()
-        for members in batches:
-            for member in members:
-                member.leave_batch()
-        now = self._clock()
         # With a concurrency it ran all of them, and none is to blame: such a model has no code here.
         running, poison = (len(batches), None) if self.spec.concurrency else (1, self._poison)
-        for member in [one for members in batches[:running] for one in open_only(members)]:
-            if strike(member, now, poison):
-                self._again.append([member])
-        self._again.extend(group for members in batches[running:] if (group := open_only(members)))
+        self._again.extend(left_behind(batches, running, self._clock(), poison))
         if slot.on_idle is not None:
             slot.on_idle()
         self._events.on_lost(link.worker_id, reason)
@@ -389,11 +390,10 @@ class ModelQueue:
     def check(self) -> None:
         """Asserts the invariants; for tests."""
         assert all(self._lanes.values())
-        if self._levels is None:
-            assert self._waiting == sum(map(len, self._lanes.values()))
-        else:
+        if self._levels is not None:
             self._levels.check()
-            assert self._waiting == self._levels.waiting
+        lanes = sum(map(len, self._lanes.values()))
+        assert self._waiting == (lanes if self._levels is None else self._levels.waiting)
         if self._ordering is not None:
             self._ordering.check()
         for slot in self._slots.values():

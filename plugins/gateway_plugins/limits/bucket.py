@@ -9,7 +9,7 @@ time has passed: it is worth nothing, and can be forgotten.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
 
 # The time of a bucket that has never been used.
 FULL = float("-inf")
@@ -18,14 +18,17 @@ FULL = float("-inf")
 _SLACK_S = 1e-6
 
 
-class Bucket(NamedTuple):
+class Bucket:
     """`rate` tokens a second come in, of which `burst` can be there at once; burst is at least 1.
 
     Invariant: in any t seconds no more than rate * (t + 1 us) + burst are taken by those who ask first.
     """
 
-    interval_s: float  # between two tokens
-    depth_s: float  # how far ahead the time may lie for there to be a token
+    __slots__ = ("depth_s", "interval_s")
+
+    def __init__(self, interval_s: float, depth_s: float) -> None:
+        self.interval_s: Final = interval_s  # between two tokens
+        self.depth_s: Final = depth_s  # how far ahead the time may lie for there to be a token
 
     @classmethod
     def of(cls, rate: float, burst: float) -> Bucket:

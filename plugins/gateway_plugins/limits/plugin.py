@@ -44,14 +44,16 @@ class Limits:
         if request.chain:
             return None
         now = self._clock()
+        if self._pressure is None:
+            places = self._rules.admitted(caller.principal, request.model, now).places
+            return Held(places) if places else None
         plan = self._rules.plan(caller.principal, request.model)
         plan.check(now)
         places = plan.places
-        if self._pressure is not None:
-            priority = effective(request.priority, plan.priority_floor, self._default_priority)
-            self._pressure.check(request.model, priority, caller, now)
-            if self._pressure.is_counting:
-                places += ((self._pressure.counters, request.model),)
+        priority = effective(request.priority, plan.priority_floor, self._default_priority)
+        self._pressure.check(request.model, priority, caller, now)
+        if self._pressure.is_counting:
+            places += ((self._pressure.counters, request.model),)
         plan.take(now)
         return Held(places) if places else None
 

@@ -67,13 +67,25 @@ class PlaceLimit(Limit):
             raise ValueError(f"rules: concurrency {most} of '{rule.name}' is less than one for each front")
 
 
-class Plan(NamedTuple):
-    """The limits that one caller meets at one model, each with its key there."""
+class Plan:
+    """The limits that one caller meets at one model, each with its key there.
 
-    rates: tuple[tuple[RateLimit, Hashable], ...]
-    counts: tuple[tuple[PlaceLimit, Hashable], ...]
-    places: tuple[tuple[Counters, Hashable], ...]  # where an admitted request is counted
-    priority_floor: int
+    `places` is where an admitted request is counted.
+    """
+
+    __slots__ = ("counts", "places", "priority_floor", "rates")
+
+    def __init__(
+        self,
+        rates: tuple[tuple[RateLimit, Hashable], ...],
+        counts: tuple[tuple[PlaceLimit, Hashable], ...],
+        places: tuple[tuple[Counters, Hashable], ...],
+        priority_floor: int,
+    ) -> None:
+        self.rates: Final = rates
+        self.counts: Final = counts
+        self.places: Final = places
+        self.priority_floor: Final = priority_floor
 
     def check(self, now: float) -> None:
         """Raises the refusal of the limit that has to be waited for longest; changes nothing."""
@@ -112,6 +124,13 @@ class Rules:
         self._in_force: Final = [_in_force(rule, fronts, keys) for rule in settings.rules]
         self._keys: Final = keys
         self._plans: dict[tuple[str, str, str], Plan] = {}
+
+    def admitted(self, principal: Principal | None, model: str, now: float) -> Plan:
+        """What they meet, held against it and taken from; raises the refusal, which has taken nothing."""
+        plan = self.plan(principal, model)
+        plan.check(now)
+        plan.take(now)
+        return plan
 
     def plan(self, principal: Principal | None, model: str) -> Plan:
         """What they meet; callers that are not known are one caller, whose id and tenant are ""."""
