@@ -33,24 +33,31 @@ class Routing:
     Settings = RoutingSettings
 
     def __init__(self, settings: RoutingSettings, start: Start, random: Random | None = None) -> None:
-        self._settings = settings
         self._wall = start.wall
-        self._rules = Rules(settings.rules)
         self._draw = (random or Random()).random
-        # How many requests went where, by rule and arm.
-        self.counts: Counter[tuple[str, int]] = Counter()
+        self._gone = Counter[tuple[str, int]]()  # counted by rules that were replaced
+        self._take(settings)
 
     @hookimpl
     def route(self, request: InferRequest, caller: Caller) -> Target | None:
         """Declines where no rule is for the request, and nothing names another model."""
-        named = self._named(caller) if self._settings.aliases else None
+        named = self._named(caller) if self._has_aliases else None
         if named is not None:
             request = request.to(named, request.version)
-        choice = self._rules.choose(request, caller, self._wall(), self._draw, _is_up)
+        choice = self._rules.choose(request, caller, self._wall(), self._draw)
         if choice is None:
             return None if named is None else Target(named, request.version)
-        self.counts[choice.rule, choice.arm] += 1
+        self._counts[choice.number] += 1
         return choice.target
+
+    @property
+    def counts(self) -> Counter[tuple[str, int]]:
+        """How many requests went where, by rule and arm."""
+        sums = self._gone.copy()
+        for (rule, arm), count in zip(self._rules.arms, self._counts, strict=True):
+            if count:
+                sums[rule, arm] += count
+        return sums
 
     # ---- live changes ----------------------------------------------------------------------------
 
@@ -71,8 +78,13 @@ class Routing:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"]))
             raise ValueError(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
+        self._gone = self.counts
+        self._take(settings)
+
+    def _take(self, settings: RoutingSettings) -> None:
+        self._settings, self._has_aliases = settings, settings.aliases
         self._rules = Rules(settings.rules)
-        self._settings = settings
+        self._counts = [0] * len(self._rules.arms)
 
     @staticmethod
     def _named(caller: Caller) -> str | None:
@@ -84,8 +96,3 @@ class Routing:
                 except InvalidInput:
                     raise InvalidInput(f"header '{name}' names no model") from None
         return None
-
-
-def _is_up(target: Target) -> bool:
-    """Nobody tells plugins yet which versions are down: then everything is up."""
-    return True

@@ -17,11 +17,15 @@ IsUp = Callable[[Target], bool]
 
 
 class Choice(NamedTuple):
-    """Who answers, by which rule, and as which of its arms (0 where it has none)."""
+    """Who answers, by which rule, and as which of its arms (0 where it has none).
+
+    `number` counts the arms of all rules; an arm of a rule by tenant is the rule.
+    """
 
     target: Target
     rule: str
     arm: int
+    number: int
 
 
 class Rule:
@@ -29,17 +33,17 @@ class Rule:
 
     __slots__ = ("bounds", "by_tenant", "choices", "fallback", "is_plain", "match", "salt", "unit", "windows")
 
-    def __init__(self, settings: RuleSettings) -> None:
+    def __init__(self, settings: RuleSettings, number: int) -> None:
         name, targets = settings.name, settings.arms
         self.match: Final = settings.match
         self.is_plain: Final = self.match.model_copy(update={"models": ("*",)}) == MatchSettings()
         self.windows: Final = tuple([_window(one) for one in self.match.windows])
         self.by_tenant: Final = {
-            tenant: Choice(_target(one), name, 0) for tenant, one in settings.by_tenant.items()
+            tenant: Choice(_target(one), name, 0, number) for tenant, one in settings.by_tenant.items()
         }
         only = () if settings.target is None else (settings.target,)
         self.choices: Final = tuple([
-            Choice(_target(one), name, arm) for arm, one in enumerate(targets or only)
+            Choice(_target(one), name, arm, number + arm) for arm, one in enumerate(targets or only)
         ])
         self.bounds: Final = bounds_of([arm.weight for arm in targets]) if targets else ()
         self.salt: Final = settings.salt or name
@@ -54,7 +58,9 @@ class Rules:
     """
 
     def __init__(self, settings: Sequence[RuleSettings]) -> None:
-        rules = [Rule(one) for one in settings]
+        # Each arm of each rule, by its number.
+        self.arms: Final = [(one.name, arm) for one in settings for arm in range(max(1, len(one.arms)))]
+        rules = [Rule(one, self.arms.index((one.name, 0))) for one in settings]
         names = {model for one in settings for model in one.match.models if "*" not in model}
         self._by_name: Mapping[str, tuple[Rule, ...]] = {
             name: tuple([rule for rule in rules if _fits(rule.match.models, name)]) for name in names
@@ -62,9 +68,17 @@ class Rules:
         self._others = tuple([rule for rule in rules if any("*" in one for one in rule.match.models)])
 
     def choose(
-        self, request: InferRequest, caller: Caller, wall: float, draw: Callable[[], float], is_up: IsUp
+        self,
+        request: InferRequest,
+        caller: Caller,
+        wall: float,
+        draw: Callable[[], float],
+        is_up: IsUp | None = None,
     ) -> Choice | None:
-        """Who answers; None where no rule is for this request. `draw` gives 0 to below 1."""
+        """Who answers; None where no rule is for this request. `draw` gives 0 to below 1.
+
+        `is_up` None: nobody knows of any that is down.
+        """
         name = request.model
         rules = self._by_name.get(name)
         for rule in self._others if rules is None else rules:
@@ -74,7 +88,7 @@ class Rules:
                 continue
             choice = _chosen(rule, request, caller, draw)
             if choice is not None:
-                return choice if is_up(choice.target) else _fallen(rule, choice)
+                return choice if is_up is None or is_up(choice.target) else _fallen(rule, choice)
         return None
 
 

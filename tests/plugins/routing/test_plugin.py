@@ -68,6 +68,10 @@ def test_what_went_where_is_counted() -> None:
         routing.route(REQUEST, ANYBODY)
     assert set(routing.counts) == {("ab", 0), ("ab", 1)}
     assert routing.counts.total() == 100
+    routing.replace({"rules": [{"name": "all", "target": {"model": "n"}}]})
+    routing.route(REQUEST, ANYBODY)
+    assert routing.counts.total() == 101
+    assert routing.counts["all", 0] == 1
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])

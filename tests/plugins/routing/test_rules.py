@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from gateway.core.caller import ANYBODY, Caller, Principal
 from gateway.core.messages import InferRequest
 from gateway.hooks.values import Target
-from gateway_plugins.routing.rules import Choice, Rules
+from gateway_plugins.routing.rules import Choice as NumberedChoice
+from gateway_plugins.routing.rules import Rules
 from gateway_plugins.routing.settings import RoutingSettings
 
 ANNA = Caller(Principal("anna", "shop"), ((b"x-stage", b"beta-2"),))
 NEVER = 0.999
+
+
+class Choice(NamedTuple):
+    """A choice without the number that only counts are kept by."""
+
+    target: Target
+    rule: str
+    arm: int
 
 
 def rules(*told: dict[str, Any]) -> Rules:
@@ -32,7 +41,12 @@ def choose(
     wall: float = 0.0,
 ) -> Choice | None:
     request = request or InferRequest("m", 0, (), parameters={"region": "eu", "n": 3})
-    return made.choose(request, caller, wall, lambda: draw, lambda target: target not in down)
+    choice = made.choose(request, caller, wall, lambda: draw, lambda target: target not in down)
+    if choice is None:
+        return None
+    assert made.arms[choice.number] == (choice.rule, choice.arm)
+    assert isinstance(choice, NumberedChoice)
+    return Choice(*choice[:3])
 
 
 TO_N = {"target": {"model": "n", "version": 2}}
