@@ -84,9 +84,11 @@ HOT = (
 HOT_PLUGINS = (
     "gateway_plugins/limits/bucket.py",
     "gateway_plugins/limits/concurrency.py",
+    "gateway_plugins/limits/gate.py",
     "gateway_plugins/limits/rules.py",
     "gateway_plugins/limits/table.py",
     "gateway_plugins/routing/buckets.py",
+    "gateway_plugins/routing/router.py",
     "gateway_plugins/routing/rules.py",
 )
 # Nothing runs in these, and an __init__ that is compiled hides the package's other files.

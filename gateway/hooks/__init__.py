@@ -12,6 +12,7 @@ A plugin is an object with functions marked by `hookimpl`, named by an entry poi
 
         def __init__(self, settings: GreetingSettings, start: Start) -> None:
             self.unused = ()                    # hooks that need not be called, as it is configured
+            self.direct = {}                    # by hook: a compiled function, given all arguments in order
 
         @hookimpl
         def answer_headers(self, caller): ...   # any of the arguments of the hook, by name

@@ -171,9 +171,7 @@ class Hooks:
             if contract.process not in {process, Process.EVERYWHERE}:
                 continue
             members = [
-                Guarded(
-                    one.plugin_name, contract, one.function, _picks(contract, one), watch, clock, on_failure
-                )
+                Guarded(one.plugin_name, contract, *_function(contract, one), watch, clock, on_failure)
                 for one in reversed(getattr(manager.hook, name).get_hookimpls())
                 if name in used[one.plugin_name]
             ]
@@ -204,12 +202,15 @@ def registered(loaded: Iterable[Loaded], hook: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _picks(contract: Contract, one: pluggy.HookImpl) -> tuple[int, ...] | None:
-    """Which of the hook's arguments an implementation takes; None for all in their order."""
+def _function(contract: Contract, one: pluggy.HookImpl) -> tuple[Callable[..., Any], tuple[int, ...] | None]:
+    """What to call, and which of the hook's arguments it takes; None for all in their order."""
+    direct: Callable[..., Any] | None = getattr(one.plugin, "direct", {}).get(contract.name)
+    if direct is not None:
+        return direct, None
     names = tuple(one.argnames)
     if names == contract.arguments:
-        return None
-    return tuple([contract.arguments.index(name) for name in names])
+        return one.function, None
+    return one.function, tuple([contract.arguments.index(name) for name in names])
 
 
 def told(plugin: object) -> str:

@@ -46,3 +46,23 @@ def test_the_watch_knows_who_is_running_and_knows_it_no_more_afterwards() -> Non
     assert seen[0]
     assert seen[1] != seen[0]
     assert watch.running == 0
+
+
+class Compiled:
+    """Its marked function says what it takes; what is called is the one it gives in its place."""
+
+    def __init__(self) -> None:
+        self.direct = {"route": self.quick}
+
+    @hookimpl
+    def route(self, request: InferRequest) -> None:
+        raise AssertionError("the other one is called")
+
+    def quick(self, request: InferRequest, caller: Caller) -> Target:
+        return Target(request.model, caller is ANYBODY)
+
+
+def test_a_function_that_cannot_be_marked_is_called_in_the_place_of_one_that_is() -> None:
+    found = hooks(Compiled()).get("route")
+    assert found is not None
+    assert found.first(REQUEST, ANYBODY) == Target("m", True)

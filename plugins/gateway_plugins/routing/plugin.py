@@ -12,16 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.core.caller import Caller
-from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest
-from gateway.core.model import check_name
 from gateway.hooks import Start, hookimpl
 from gateway.hooks.values import Target
-from gateway_plugins.routing.rules import Rules
+from gateway_plugins.routing.router import Router
 from gateway_plugins.routing.settings import RoutingSettings
-
-# As ModelMesh and Ray Serve have them, the first that is there counts.
-ALIASES = ("mm-vmodel-id", "mm-model-id", "serve_multiplexed_model_id")
 
 
 class Routing:
@@ -33,31 +28,19 @@ class Routing:
     Settings = RoutingSettings
 
     def __init__(self, settings: RoutingSettings, start: Start, random: Random | None = None) -> None:
-        self._wall = start.wall
-        self._draw = (random or Random()).random
-        self._gone = Counter[tuple[str, int]]()  # counted by rules that were replaced
-        self._take(settings)
+        self._settings = settings
+        self._router = Router(settings, start.wall, (random or Random()).random)
+        self.direct = {"route": self._router.route}
 
     @hookimpl
     def route(self, request: InferRequest, caller: Caller) -> Target | None:
         """Declines where no rule is for the request, and nothing names another model."""
-        named = self._named(caller) if self._has_aliases else None
-        if named is not None:
-            request = request.to(named, request.version)
-        choice = self._rules.choose(request, caller, self._wall(), self._draw)
-        if choice is None:
-            return None if named is None else Target(named, request.version)
-        self._counts[choice.number] += 1
-        return choice.target
+        return self._router.route(request, caller)
 
     @property
     def counts(self) -> Counter[tuple[str, int]]:
         """How many requests went where, by rule and arm."""
-        sums = self._gone.copy()
-        for (rule, arm), count in zip(self._rules.arms, self._counts, strict=True):
-            if count:
-                sums[rule, arm] += count
-        return sums
+        return self._router.counts()
 
     # ---- live changes ----------------------------------------------------------------------------
 
@@ -78,21 +61,5 @@ class Routing:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"]))
             raise ValueError(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
-        self._gone = self.counts
-        self._take(settings)
-
-    def _take(self, settings: RoutingSettings) -> None:
-        self._settings, self._has_aliases = settings, settings.aliases
-        self._rules = Rules(settings.rules)
-        self._counts = [0] * len(self._rules.arms)
-
-    @staticmethod
-    def _named(caller: Caller) -> str | None:
-        for name in ALIASES:
-            value = caller.header(name)
-            if value is not None:
-                try:
-                    return check_name(value)
-                except InvalidInput:
-                    raise InvalidInput(f"header '{name}' names no model") from None
-        return None
+        self._router.take(settings)
+        self._settings = settings

@@ -114,7 +114,7 @@ def test_concurrency_stays_below_every_limit_and_comes_back_to_zero(
         release()
         release()
     for tenant in "ab":
-        plan = front.plugin._rules.plan(Principal("p", tenant), "m")
+        plan = front.plugin._gate._rules.plan(Principal("p", tenant), "m")
         assert [counters.of(key) for counters, key in plan.places] == [0, 0, 0]
 
 

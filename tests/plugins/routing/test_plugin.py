@@ -15,7 +15,8 @@ from gateway.core.messages import InferRequest
 from gateway.hooks.values import Target
 from gateway.testing import Bench
 from gateway.testing.models import Function
-from gateway_plugins.routing.plugin import ALIASES, Routing
+from gateway_plugins.routing.plugin import Routing
+from gateway_plugins.routing.router import ALIASES
 from gateway_plugins.routing.settings import RoutingSettings
 from tests.fakes.plugins import start
 
