@@ -24,11 +24,12 @@ LATER: Final = object()
 class Hook:
     """All implementations of one hook in the order of their calls; never empty."""
 
-    __slots__ = ("_closed", "contract", "members")
+    __slots__ = ("_answers", "_closed", "contract", "members")
 
     def __init__(self, contract: Contract, members: Sequence[Guarded]) -> None:
         self.contract: Final = contract
         self.members: Final = tuple(members)
+        self._answers = contract.answers
         self._closed = contract.fails is Fails.CLOSED
 
     # ---- [first] --------------------------------------------------------------------------------
@@ -41,12 +42,9 @@ class Hook:
             except PluginFailed:
                 if self._closed:
                     raise
-                continue
-            if answer is None:
-                continue
-            if self._is_awaitable(answer):
-                return self._first_later(answer, index, arguments)
-            return answer
+                answer = None
+            if answer is not None:
+                return self._first_later(answer, index, arguments) if self._is_awaitable(answer) else answer
         return None
 
     def first_now(self, *arguments: Any) -> Any:
@@ -195,7 +193,7 @@ class Hook:
             return None
 
     def _is_awaitable(self, answer: Any) -> bool:
-        return not isinstance(answer, self.contract.answers) and answer is not None
+        return answer is not None and not isinstance(answer, self._answers)
 
 
 class Around:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from itertools import count
 from typing import Any, Final
 
 from gateway.core.clock import Clock
@@ -22,8 +21,6 @@ RAISED, TIMED_OUT, BLOCKED, GARBAGE, SKIPPED = "raised", "timed_out", "blocked",
 
 # Told of (plugin, hook, way) for each failure.
 OnFailure = Callable[[str, str, str], None]
-
-_numbers = count(1)
 
 
 class Guarded:
@@ -67,7 +64,7 @@ class Guarded:
         watch, picks = self._watch, self._picks
         if picks is not None:
             arguments = tuple([arguments[index] for index in picks])
-        outer, watch.running = watch.running, next(_numbers)
+        outer = watch.begin()
         try:
             answer = self._function(*arguments)
         except GatewayError:
@@ -153,7 +150,7 @@ class _Watched:
         steps: Any = self._work.__await__()
         step: Callable[[], Any] = partial(steps.send, None)
         while True:
-            outer, self._watch.running = self._watch.running, next(_numbers)
+            outer = self._watch.begin()
             try:
                 awaited = step()
             except StopIteration as end:

@@ -23,16 +23,24 @@ class Hung(BaseException):
 class Watch:
     """Used as a context by whoever runs the loop; must be entered in the main thread.
 
-    `running` is the number of the call under way, 0 for none: set and cleared by the caller.
+    `running` is the number of the call under way, 0 for none: set by `begin`, and back by the caller.
     """
 
     def __init__(self, limit_s: float) -> None:
-        self.running = 0  # an attribute, not a method: it is set twice a call
+        self.running = 0
+        self._last = 0
         self._limit_s = limit_s
         self._condemned = 0
         self._over = threading.Event()
         self._looker = threading.Thread(target=self._look, name="plugin-watch", daemon=True)
         self._main = threading.get_ident()
+
+    def begin(self) -> int:
+        """A call begins: what `running` is to be again when it has ended."""
+        outer = self.running
+        self._last += 1
+        self.running = self._last
+        return outer
 
     def __enter__(self) -> Watch:
         signal.signal(_SIGNAL, self._end)

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from gateway.core.caller import Caller
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink, StreamTicket, Ticket
@@ -15,6 +17,7 @@ from gateway.hooks.values import Release
 log = logging.getLogger("gateway.plugins")
 
 
+@mypyc_attr(free_list_len=1)
 class Passage:
     """One request; implements Ticket. `request` is what the policies have made of it so far.
 
@@ -23,13 +26,14 @@ class Passage:
     is not interrupted by the end: it has its time, and what it gives then is given back.
     """
 
-    __slots__ = ("caller", "is_handed_over", "is_open", "left", "releases", "request", "ticket")
+    __slots__ = ("caller", "is_handed_over", "is_open", "is_routed", "left", "releases", "request", "ticket")
 
     def __init__(self, request: InferRequest, caller: Caller) -> None:
         self.request = request
         self.caller = caller
         self.releases: list[Release] = []
         self.is_open = True
+        self.is_routed = False  # a plugin has said who answers
         self.is_handed_over = False  # the pipeline has it, and its inputs' lease
         self.ticket: Ticket | None = None
         self.left: asyncio.Future[GatewayError | None] | None = None  # while something is around it

@@ -225,6 +225,17 @@ def test_rights_are_those_for_the_target(make: Any) -> None:
     assert type(world.got[0]) is ModelNotFound
 
 
+def test_a_version_that_a_rule_names_needs_no_right_to_preview(make: Any) -> None:
+    class ToOld:
+        @hookimpl
+        def route(self) -> Target:
+            return Target("fraud", 1)
+
+    world = make(ToOld(), rights=True)
+    world.infer(world.request())
+    assert [(one.model, one.version) for one in world.inner.requests] == [("fraud", 1)]
+
+
 class Broken:
     @hookimpl
     def route(self) -> Target:
