@@ -24,6 +24,8 @@ def add_commands(app: typer.Typer, own: Collection[str], found: Iterable[Install
             plugin = one.point.load()
             commands = registered([Loaded(one.name, plugin, implemented_by(plugin))], _HOOK)
             taken = [name for _, brought in commands for name in brought if name in own]
+        except ModuleNotFoundError:
+            continue  # of a library that is not installed: `gateway plugins` says which
         except Exception as error:  # ruff: ignore[blind-except] - a plugin's defect must not take the command away
             reason = str(error) if isinstance(error, PluginFault) else type(error).__name__
             typer.echo(f"plugin '{one.name}' brings no commands: {reason}", err=True)

@@ -3,6 +3,7 @@
 api_keys           callers by API keys, and `gateway keys`
 batching           strategies that form batches: none, static, dynamic, micro, slo_aware
 header_transform   headers into parameters of the request, and more headers for answers
+jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
 mtls               callers by client certificates
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
