@@ -46,15 +46,16 @@ _OWN: Mapping[str, Callable[..., None]] = {
     "models": models,
     "push": push,
     "devices": devices,
-    "plugins": plugins,
     "bench": bench_command,
 }
 for _name, _command in _OWN.items():
     app.command(_name)(_command)
+app.add_typer(plugins, name="plugins")
+_NAMES = (*_OWN, "plugins")
 
 
 def main() -> None:
     """The `gateway` command."""
-    if wants_plugins(sys.argv[1:], _OWN):
-        add_commands(app, _OWN)
+    if wants_plugins(sys.argv[1:], _NAMES):
+        add_commands(app, _NAMES)
     app()

@@ -20,7 +20,8 @@ A plugin is an object with functions marked by `hookimpl`, named by an entry poi
 specs      every hook, with its mode and what is promised | contract: how a spec says so
 calling    the modes, sync and async alike | guarding: one implementation and what it may do wrong
 breaker    when a plugin is left alone | watch: ends one that blocks the event loop
-manager    from names to plugins, in order | settings: [plugins]
+reference  what `gateway plugins hooks` tells | manager: from names to plugins, in order
+settings   [plugins] | running: the plugins of a process
 values     what hooks take and give beside the values of core
 
 Plugins are trusted code: they run in the gateway's processes, and can do what those can.
