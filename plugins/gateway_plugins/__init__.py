@@ -6,5 +6,6 @@ header_transform   headers into parameters of the request, and more headers for 
 jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
 mtls               callers by client certificates
+opa                rights by Open Policy Agent
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
 """
