@@ -70,8 +70,8 @@ class Guarded:
         except GatewayError:
             self._well()
             raise
-        except Hung as error:
-            raise self._failure(BLOCKED, error) from None
+        except Hung as hung:
+            raise self._failure(BLOCKED, hung) from None
         except Exception as error:  # ruff: ignore[blind-except] - whatever a plugin raises stays the plugin's
             raise self._failure(RAISED, error) from None
         finally:
@@ -100,10 +100,10 @@ class Guarded:
         except GatewayError:
             self._well()
             raise
-        except TimeoutError as error:
-            raise self._failure(TIMED_OUT, error) from None
-        except Hung as error:
-            raise self._failure(BLOCKED, error) from None
+        except TimeoutError as late:
+            raise self._failure(TIMED_OUT, late) from None
+        except Hung as hung:
+            raise self._failure(BLOCKED, hung) from None
         except Exception as error:  # ruff: ignore[blind-except] - whatever a plugin raises stays the plugin's
             raise self._failure(RAISED, error) from None
 

@@ -22,6 +22,8 @@ class _Line(msgspec.Struct):
     rows: int
     batch_rows: int
     cold: bool
+    principal: str
+    tenant: str
 
 
 class AccessLog:
@@ -46,6 +48,8 @@ class AccessLog:
             record.rows,
             record.batch_rows,
             record.is_cold,
+            record.principal,
+            record.tenant,
         )
         self._write(self._encode(line) + b"\n")
 

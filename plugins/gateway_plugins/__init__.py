@@ -2,10 +2,12 @@
 
 api_keys           callers by API keys, and `gateway keys`
 batching           strategies that form batches: none, static, dynamic, micro, slo_aware
+cost_meter         requests, rows and device seconds by caller, as CSV
 header_transform   headers into parameters of the request, and more headers for answers
 jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
 mtls               callers by client certificates
 opa                rights by Open Policy Agent
+payload_log        requests with their answers as CloudEvents
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
 """

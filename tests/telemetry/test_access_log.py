@@ -23,4 +23,6 @@ def test_one_line_of_json_a_request_whatever_the_names_hold() -> None:
         "rows": 1,
         "batch_rows": 8,
         "cold": False,
+        "principal": "",
+        "tenant": "",
     }
