@@ -37,11 +37,12 @@ from gateway.lifecycle.demand import Demands
 from gateway.lifecycle.desk import Desk
 from gateway.lifecycle.facts import Tell
 from gateway.lifecycle.following import Following
-from gateway.lifecycle.front_contract import FRONT, FrontSettings
+from gateway.lifecycle.front_contract import FRONT, FrontSettings, Send
 from gateway.lifecycle.front_reports import FrontReports
 from gateway.lifecycle.fronts import FrontFailed, Fronts
 from gateway.lifecycle.journal import Journal
 from gateway.lifecycle.ledger import Ledger
+from gateway.lifecycle.live_plugins import LivePlugins
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
@@ -110,7 +111,7 @@ class Controller:
         self._demands = Demands()
         self.telemetry = FrontReports(self._demands)
         self.supervisor = Supervisor(settings, ControlChannel, monotonic_s, self._rng, worker_entry)
-        count = front_count(config.server.fronts, len(os.sched_getaffinity(0)))
+        count = config.server.front_count(len(os.sched_getaffinity(0)))
         self.fronts = Fronts(
             FrontSettings(count, front_module, policy_of(settings)),
             self._configuration,
@@ -129,12 +130,10 @@ class Controller:
         self._found = found(config.repository, loop)
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
-        lifecycle, used = self.lifecycle, self._demands.used_now
-        self._prefetch = Prefetch(config.prefetch, lifecycle.names, used, lifecycle.activate, wall_s)
-        runtimes, where = {**RUNTIMES, **settings.runtimes}, self._found
-        self._following = Following(
-            config.repository, runtimes, self.lifecycle, self._count_gpus, count, where.sources, where.looks
-        )
+        loads = (self.lifecycle.names, self._demands.used_now, self.lifecycle.activate)
+        self._prefetch = Prefetch(config.prefetch, *loads, wall_s)
+        known = ({**RUNTIMES, **settings.runtimes}, self.lifecycle, self._count_gpus, count)
+        self._following = Following(config.repository, *known, self._found.sources, self._found.looks)
         self._loads = Loads(self.lifecycle, self._following)
         self._observing = Observing(
             telemetry.trace,
@@ -143,6 +142,7 @@ class Controller:
             self.logs.apply,
             lambda name: self._following.known(name) is not None,
         )
+        self._live = LivePlugins(self._plugins.loaded, self.fronts.for_each)
         self._desk = Desk(
             self._loads,
             self.fronts.sync,
@@ -176,7 +176,7 @@ class Controller:
     def _listener_for_operators(self) -> AdminListener:
         config, memory = self._config, self.placer.memory
         overview = Overview(self.lifecycle, self._following, memory, self._demands.usage, monotonic_s)
-        served = Operated(overview, self._desk)
+        served = Operated(overview, self._desk, self._live)
         more = (monotonic_s, served, self._found.fault, self._plugins.hooks)
         return AdminListener(config.admin, config.wire, config.server.insecure_dev, *more)
 
@@ -208,7 +208,7 @@ class Controller:
             await self._plugins.start()
             self.supervisor.start()
             self._machine.start()
-            self.fronts.start(self.lifecycle, self._desk, self._observing.greet)
+            self.fronts.start(self.lifecycle, self._desk, self._greet)
             await _unless(self._stop, self._run(announce))
         except* (FrontFailed, CannotListen, AdminFailed) as failed:
             log.error("cannot serve: %s", _first(failed))
@@ -308,6 +308,10 @@ class Controller:
 
     # ---- what parts ask for --------------------------------------------------------------------------
 
+    def _greet(self, send: Send) -> None:
+        self._observing.greet(send)
+        self._live.greet(send)
+
     def _configuration(self, front: int, ports: Mapping[str, int]) -> str:
         """The configuration as the front must have it: a port that was chosen once stays."""
         known = {f"{name}_port": port for name, port in ports.items()}
@@ -363,11 +367,6 @@ class Controller:
     def _process_restarts(self) -> Mapping[str, int]:
         zygotes = max(0, self.supervisor.statistics().zygote_starts - 1)
         return {"front": self.fronts.restarts, "zygote": zygotes}
-
-
-def front_count(wanted: int | str, cores: int) -> int:
-    """How many fronts: a number, or half the cores for "auto"."""
-    return wanted if isinstance(wanted, int) else max(1, cores // 2)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -33,6 +33,7 @@ from gateway.control.messages import (
     Drain,
     Listening,
     SetLog,
+    SetPlugin,
     SetTrace,
     Snapshot,
     Sync,
@@ -67,7 +68,7 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.logs import Logs
 from gateway.telemetry.series import FrontReport, Gauges
-from gateway.telemetry.trace_log import TraceLog
+from gateway.telemetry.trace_log import TraceLog, first_number, to_standard_error
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
 from gateway.wire.tls import server_context
@@ -129,9 +130,13 @@ class Front:
         telemetry = config.telemetry
         self._logs = Logs("front", is_json=telemetry.log_style == "json", settings=telemetry.log)
         self._logs.attach(sys.stderr)
-        self._trace_log = TraceLog(telemetry.trace_file, number, telemetry.trace_max_bytes, _to_log)
+        self._trace_log = TraceLog(telemetry.trace_file, number, telemetry.trace_max_bytes, to_standard_error)
         self._tracer = Tracer(
-            self._trace_log.write, self._loop, monotonic_ns, _first_trace(), telemetry.trace_tensor_elements
+            self._trace_log.write,
+            self._loop,
+            monotonic_ns,
+            first_number(os.getpid()),
+            telemetry.trace_tensor_elements,
         )
         self._observing = Observing(
             self._asks if may_control else None,
@@ -222,13 +227,20 @@ class Front:
                 self._channel.send(Synced(message.number))
             case Answered():
                 self._asks.on_answer(message, fds)
+            case Configure():
+                log.error("a second configuration was ignored")
+            case _:
+                self._set(message, fds)
+
+    def _set(self, message: SetTrace | SetLog | SetPlugin, fds: tuple[int, ...]) -> None:
+        match message:
             case SetTrace():
                 self._observing.on_trace(message, fds)
             case SetLog():
                 self._logs.apply(message.settings)
                 self._observing.log = message.settings
-            case Configure():
-                log.error("a second configuration was ignored")
+            case SetPlugin():
+                self._plugins.change(message.plugin, message.document)
 
     def _attach(self, message: Attach, fds: tuple[int, ...]) -> None:
         (fd,) = fds
@@ -329,15 +341,6 @@ class Front:
     def _gauges(self) -> Gauges:
         listeners = [listener.statistics() for listener in self._listeners.values()]
         return gauges(self._catalogue, listeners, self._plugins.failures)
-
-
-def _to_log(line: bytes) -> None:
-    os.write(sys.stderr.fileno(), line)
-
-
-def _first_trace() -> int:
-    """Traces are numbered within what every JSON reader can hold; no two processes share numbers soon."""
-    return os.getpid() << 31 | 1
 
 
 async def serve(fd: int) -> int:

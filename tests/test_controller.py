@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from gateway.config import GatewayConfig, validate
-from gateway.controller import Controller, front_count
+from gateway.controller import Controller
 from gateway.wire.accepting import listening_socket
 from tests.fakes.front_process import Told
 from tests.fakes.waiting import soon, survivors, until, until_blocking
@@ -238,4 +238,4 @@ def test_nothing_outlives_a_killed_controller(repository: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "cores", "count"), [(3, 1, 3), ("auto", 1, 1), ("auto", 8, 4)])
 def test_how_many_fronts(wanted: int | str, cores: int, count: int) -> None:
-    assert front_count(wanted, cores) == count
+    assert validate({"server": {"fronts": wanted}}).server.front_count(cores) == count

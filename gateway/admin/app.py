@@ -15,6 +15,7 @@ from gateway.admin.door import Door, Handler
 from gateway.admin.models import Models, Served
 from gateway.admin.openapi import description
 from gateway.admin.operations import BASE, OPERATIONS, RIGHTS
+from gateway.admin.plugins import Plugins
 from gateway.admin.sessions import Sessions
 from gateway.admin.versions import Versions
 from gateway.repository.editing import Editing
@@ -37,6 +38,7 @@ def app(door: Door, repository: Repository, served: Served) -> Starlette:
     handlers: Mapping[str, Handler] = {
         **Models(served, Editing(uploads), turn).handlers(),
         **Versions(uploads, repository.max_archive_bytes, turn).handlers(),
+        **Plugins(served.plugins).handlers(),
         **Sessions(repository.resumable, uploads, turn).handlers(),
         "describe": _describe,
     }

@@ -112,3 +112,17 @@ class Upload(_Document):
     version: int
     state: Literal["incomplete", "complete"]
     files: list[UploadedFile]
+
+
+class Plugin(_Document):
+    """A plugin in use."""
+
+    name: str
+    hooks: list[str] = Field(description="What it implements.")
+    changeable: bool = Field(description="Whether its settings can be changed while it runs.")
+
+
+class Plugins(_Document):
+    """The plugins in use, in the order of their calls."""
+
+    plugins: list[Plugin]

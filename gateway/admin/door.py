@@ -66,6 +66,8 @@ class Door:
 async def _require(visitor: Visitor, right: Right | None, model: str | None) -> None:
     """Raises what keeps them out; where no path names the model the handler asks when it knows it."""
     if model is None:
+        if right is Right.ADMIN:
+            await visitor.require(right)
         return
     if right is None:
         await visitor.look(check_name(model))

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.admin import documents
 from gateway.admin.door import Handler, model_of, small_body, unmet
+from gateway.admin.plugins import Live
 from gateway.admin.sessions import first_fault
 from gateway.admin.visitors import visitor_of
 from gateway.core.errors import InvalidInput, ModelNotFound
@@ -25,6 +26,10 @@ MAX_BODY_BYTES = 64 << 10
 
 class Served(Protocol):
     """What is served, and what can be done to it."""
+
+    @property
+    def plugins(self) -> Live:
+        """The plugins in use."""
 
     def models(self) -> Sequence[ModelOverview]:
         """All models, by name."""

@@ -11,12 +11,13 @@ from gateway.admin import documents as d
 from gateway.core.caller import Operation as Right
 
 BASE = "/admin/v1"
-OCTETS, TEXT = "application/octet-stream", "text/plain"
+OCTETS, TEXT, JSON = "application/octet-stream", "text/plain", "application/json"
 _MODEL = "/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
 _LABEL = _MODEL + "/labels/{label}"
 _UPLOAD = "/uploads/{upload}"
 _FILE = _UPLOAD + "/files/{file:path}"
+_PLUGIN = "/plugins/{plugin}/settings"
 
 
 class Operation(NamedTuple):
@@ -82,6 +83,9 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: d.Version, 201: d.Version},
     ),
     Operation("abandon_upload", "DELETE", _UPLOAD, "Forgets it and what it has.", {204: None}),
+    Operation("list_plugins", "GET", "/plugins", "The plugins in use.", {200: d.Plugins}),
+    Operation("get_plugin", "GET", _PLUGIN, "The settings of one that can change.", {200: JSON}),
+    Operation("put_plugin", "PUT", _PLUGIN, "Whole new settings, now.", {200: JSON}, JSON, needs_tag=True),
     Operation("describe", "GET", "/openapi.json", "This description.", {200: "application/json"}),
 )
 
@@ -92,4 +96,5 @@ RIGHTS: Mapping[str, Right] = {
     **dict.fromkeys(("begin_upload", "get_upload", "send_file"), Right.UPLOAD),
     **dict.fromkeys(("finish_upload", "abandon_upload"), Right.UPLOAD),
     **dict.fromkeys(("put_label", "delete_label"), Right.ROLLOUT),
+    **dict.fromkeys(("list_plugins", "get_plugin", "put_plugin"), Right.ADMIN),
 }

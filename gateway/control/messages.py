@@ -133,7 +133,14 @@ class SetLog(msgspec.Struct, frozen=True, tag="set_log"):
     settings: LogSettings
 
 
-ToFront = Configure | Snapshot | Attach | Detach | Drain | Sync | Answered | SetTrace | SetLog
+class SetPlugin(msgspec.Struct, frozen=True, tag="set_plugin"):
+    """A plugin's settings from now on: whole, as JSON that the controller's own plugin has taken."""
+
+    plugin: str
+    document: str
+
+
+ToFront = Configure | Snapshot | Attach | Detach | Drain | Sync | Answered | SetTrace | SetLog | SetPlugin
 
 # ---- front to controller ------------------------------------------------------------------------
 

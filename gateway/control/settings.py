@@ -40,6 +40,10 @@ class ServerSettings(BaseModel):
             raise ValueError("server.http_port, grpc_port and metrics_port must differ")
         return self
 
+    def front_count(self, cores: int) -> int:
+        """How many fronts: the number, or half the cores for "auto"."""
+        return self.fronts if isinstance(self.fronts, int) else max(1, cores // 2)
+
     @property
     def is_open(self) -> bool:
         """True where callers need not be known: on loopback, or because that was asked for."""

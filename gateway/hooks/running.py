@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from gateway.core.clock import Clock
 from gateway.hooks.contract import Process
 from gateway.hooks.manager import Hooks, Loaded, PluginFault, installed, load, registered
 from gateway.hooks.settings import PluginSettings
-from gateway.hooks.values import Start
+from gateway.hooks.values import Changeable, Start
 from gateway.hooks.watch import Watch
 
 log = logging.getLogger("gateway.plugins")
@@ -49,6 +50,15 @@ class Plugins:
                 f"server.host = {host}: beyond loopback callers must be authenticated, "
                 f"and none of plugins.use ({used}) does that"
             )
+
+    def change(self, name: str, document: str) -> None:
+        """Takes over settings that the controller's plugin of that name has taken."""
+        for one in self.loaded:
+            if one.name == name and isinstance(one.plugin, Changeable):
+                try:
+                    one.plugin.replace(json.loads(document))
+                except Exception:
+                    log.exception("plugin '%s' does not take its new settings", name)
 
     def strategies(self) -> Mapping[str, Strategy]:
         """Who can form batches, by name; of two with one name the first plugin's. Raises PluginFault."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
 
@@ -28,3 +28,20 @@ class Target(NamedTuple):
 
     model: str
     version: int | str = 0
+
+
+@runtime_checkable
+class Changeable(Protocol):
+    """A plugin whose settings may change while it runs, by the admin API: in the controller and every front.
+
+    So its hooks must not depend on settings in `unused` or `direct`.
+    """
+
+    def document(self) -> dict[str, Any]:
+        """Its settings as they are now; JSON."""
+
+    def tag(self) -> str:
+        """A text that differs whenever the settings do, and is the same in every process."""
+
+    def replace(self, document: Mapping[str, Any]) -> None:
+        """Takes over whole new settings; raises ValueError for those that fit nothing, and keeps the old."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.control.questions import LoadModel, UnloadModel
 from gateway.lifecycle.desk import Desk
+from gateway.lifecycle.live_plugins import LivePlugins
 from gateway.lifecycle.overview import ModelOverview, Overview
 
 
 class Operated:
     """Loads and unloads are done in their model's turn, whoever asks for them."""
 
-    def __init__(self, overview: Overview, desk: Desk) -> None:
+    def __init__(self, overview: Overview, desk: Desk, plugins: LivePlugins) -> None:
+        self.plugins: Final = plugins
         self._overview = overview
         self._desk = desk
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -140,3 +141,13 @@ def append(file: Path, lines: bytes) -> None:
             raise OSError(0, "it is there and holds no traces")
     finally:
         os.close(fd)
+
+
+def first_number(pid: int) -> int:
+    """Traces are numbered within what every JSON reader can hold; no two processes share numbers soon."""
+    return pid << 31 | 1
+
+
+def to_standard_error(line: bytes) -> None:
+    """Writes a line at once, past whatever is buffered."""
+    os.write(sys.stderr.fileno(), line)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -11,7 +12,7 @@ from gateway.admin.app import Repository, app
 from gateway.admin.door import Door
 from gateway.admin.doorkeeper import Doorkeeper
 from gateway.admin.visitors import Visitors
-from gateway.core.errors import InvalidInput
+from gateway.core.errors import InvalidInput, ModelNotFound
 from gateway.lifecycle.overview import ModelOverview
 from gateway.repository.archives import Limits
 from gateway.repository.resumable import Resumable
@@ -20,11 +21,33 @@ from gateway.repository.uploads import Uploads
 TOKEN = "0123456789abcdef"
 
 
+class FakeLive:
+    """One plugin, `routing`, that takes all settings but empty ones."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, Any] = {"rules": [1]}
+
+    def overview(self) -> list[dict[str, object]]:
+        return [{"name": "routing", "hooks": ["route"], "changeable": True}]
+
+    def document(self, name: str) -> tuple[dict[str, Any], str]:
+        if name != "routing":
+            raise ModelNotFound(f"no plugin '{name}'")
+        return self.now, f"tag-{len(self.now['rules'])}"
+
+    def change(self, name: str, document: Mapping[str, Any]) -> str:
+        if "rules" not in document:
+            raise InvalidInput("rules are missing")
+        self.now = dict(document)
+        return self.document(name)[1]
+
+
 class FakeServed:
     """Serves what the test says; remembers what was asked of it."""
 
     def __init__(self, *models: ModelOverview) -> None:
         self.overview = models
+        self.plugins = FakeLive()
         self.asked: list[tuple[str, object]] = []
 
     def models(self) -> Sequence[ModelOverview]:

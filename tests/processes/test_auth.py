@@ -230,3 +230,48 @@ def test_beyond_loopback_only_those_with_a_key(served: Served) -> None:
         assert ask(f"{running.http}/v2/health/live")[0] == 200
         assert ask(f"{running.http}/v2/models/fraud")[0] == 401
         assert ask(f"{running.http}/v2/models/fraud", served.keys["caller"])[0] == 200
+
+
+def test_rules_are_changed_while_it_runs_in_every_front_and_in_those_that_start_later(
+    served: Served, tmp_path: Path
+) -> None:
+    told = {**json.loads(settings(served.folder)["GATEWAY_PLUGINS__SETTINGS"]), "routing": {"rules": []}}
+    environment = {
+        **settings(served.folder),
+        "GATEWAY_PLUGINS__USE": '["api_keys", "routing"]',
+        "GATEWAY_PLUGINS__SETTINGS": json.dumps(told),
+        "GATEWAY_ADMIN__UPLOADS": str(ROOT / "model_repo"),
+        "GATEWAY_ADMIN__PORT": "0",
+    }
+    operator, caller = served.keys["operator"], served.keys["caller"]
+    with gateway(ROOT / "model_repo", "--fronts", "2", environment=environment) as running:
+        line = next(one for one in running.out.read_text().splitlines() if "  admin " in one)
+        url = f"{line.split()[-1]}/plugins/routing/settings"
+        assert ask(url, caller)[0] == 403
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"x-api-key": operator})) as answer:
+            tag = answer.headers["etag"]
+
+        def put(document: Any) -> int:
+            headers = {"x-api-key": operator, "if-match": tag}
+            request = urllib.request.Request(url, json.dumps(document).encode(), headers, method="PUT")
+            try:
+                with urllib.request.urlopen(request) as done:
+                    return int(done.status)
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+
+        def routed() -> bool:
+            asked = [ask(f"{running.http}/v2/models/any/infer", caller, SAMPLE)[0] for _ in range(8)]
+            return asked == [200] * 8
+
+        assert not routed()
+        assert put({"rules": [{"name": "broken"}]}) == 400
+        rule = {"name": "all", "match": {"models": ["any"]}, "target": {"model": "fraud"}}
+        assert put({"rules": [rule]}) == 200
+        assert put({"rules": []}) == 412
+        until_blocking(routed, GENEROUS_S)
+        running.kill(running.processes("front")[0])
+        running.wait_for_replacement("front")
+        until_blocking(lambda: running.is_healthy() and routed(), GENEROUS_S)
+        assert "audit: put_plugin routing by operator: 200" in running.log.read_text()
