@@ -268,7 +268,7 @@ class Controller:
     async def _listen(self) -> int:
         server = self._config.server
         try:
-            _, port = await self._metrics_listener.start(server.host, server.metrics_port)
+            _, port = await self._metrics_listener.start(server.metrics_address, server.metrics_port)
         except OSError as error:
             text = f"server.metrics_port = {server.metrics_port}: {error.strerror or error}"
             raise CannotListen(text) from None

@@ -115,3 +115,19 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_it_travels_as_json() -> None:
     config = load(None, {}, {"repository.paths": ["/models"]})
     assert type(config).model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ({}, "127.0.0.1"),
+        ({"host": "0.0.0.0", "insecure_dev": True}, "0.0.0.0"),
+        ({"host": "0.0.0.0", "behind_proxy": True}, "127.0.0.1"),
+        ({"host": "0.0.0.0", "behind_proxy": True, "metrics_host": "10.0.0.1"}, "10.0.0.1"),
+    ],
+)
+def test_metrics_are_not_for_strangers_unless_that_is_wanted(
+    server: dict[str, object], expected: str
+) -> None:
+    config = validate({"server": server, "plugins": {"use": ["a"]}})
+    assert config.server.metrics_address == expected

@@ -81,7 +81,7 @@ def announcement(config: GatewayConfig, ports: Mapping[str, int]) -> Iterable[st
     yield f"gateway {__version__} serves {folders}"
     yield f"  REST and gRPC  {base}"
     yield f"  gRPC           {host}:{ports['grpc']}"
-    yield f"  metrics        http://{host}:{ports['metrics']}/metrics"
+    yield f"  metrics        http://{_reachable(config.server.metrics_address)}:{ports['metrics']}/metrics"
     if "admin" in ports:
         yield f"  admin          http://{config.admin.host}:{ports['admin']}/admin/v1"
     yield "try:"

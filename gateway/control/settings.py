@@ -19,6 +19,9 @@ class ServerSettings(BaseModel):
     http_port: int = Field(8000, ge=0, le=65_535, description="REST and gRPC; 0 picks a free one.")
     grpc_port: int = Field(8001, ge=0, le=65_535, description="REST and gRPC too, where Triton's are.")
     metrics_port: int = Field(8002, ge=0, le=65_535, description="Prometheus metrics.")
+    metrics_host: str = Field(
+        "", description="Where metrics are told, to everybody: host; loopback, where callers must be known."
+    )
     fronts: int | Literal["auto"] = Field(
         1, description="Data-plane processes: 1 to 64, or auto for half the cores (at least one)."
     )
@@ -43,6 +46,11 @@ class ServerSettings(BaseModel):
     def front_count(self, cores: int) -> int:
         """How many fronts: the number, or half the cores for "auto"."""
         return self.fronts if isinstance(self.fronts, int) else max(1, cores // 2)
+
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics listen: what they tell of models is not for strangers, unless that is wanted."""
+        return self.metrics_host or (self.host if self.is_open else "127.0.0.1")
 
     @property
     def is_open(self) -> bool:

@@ -32,6 +32,8 @@ _STRANGERS_BODY_BYTES = 64 << 10
 # Of the headers that plugins add to an answer: clients take some 8 KiB of them in all.
 _MAX_ADDED = 32
 _MAX_VALUE = 1024
+# How often a stream asks a plugin that is async.
+_RECHECK_S = 1.0
 # What a plugin may not add to an answer: they frame it, or are the protocol's own.
 _PROTOCOLS = frozenset({
     *(b"connection", b"content-length", b"content-type", b"content-encoding", b"date", b"server"),
@@ -134,9 +136,9 @@ class Guarded:
 
     def open(self, exchange: Exchange) -> Receiver:
         """See Endpoint."""
-        held = _Held(exchange)
+        held = _Held(exchange, self._recheck)
         self._for(exchange, lambda known: held.go_on(self._inner.open(known)), partial(self._closed, held))
-        return held.receiver if held.receiver is not None else held
+        return held
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         """See Endpoint."""
@@ -151,6 +153,35 @@ class Guarded:
         return self._inner.payload_offset(head)
 
     # ---- who it is ------------------------------------------------------------------------------
+
+    def _recheck(self, exchange: Exchange) -> None:
+        """Must be called when more of a stream comes: one whose caller is let in no more is broken off.
+
+        Else a key that was taken back would work for as long as a call that was begun with it.
+        """
+        principal = exchange.caller.principal
+        if principal is None or not exchange.is_open or self._guard.clock() < self._recheck_at(principal):
+            return
+        try:
+            found = self._ask(exchange.peer.tls_subject)
+        except GatewayError:
+            _break_off(exchange)
+            return
+        if isinstance(found, Awaitable):
+            self._until = self._guard.clock() + _RECHECK_S  # once, however much comes meanwhile
+            self._guard.tasks.begin(self._recheck_later(found, exchange), "authenticate")
+        else:
+            exchange.caller = self._known(found, exchange.peer.tls_subject)
+
+    def _recheck_at(self, principal: Principal) -> float:
+        """Of a principal that is to be asked for at every request, a stream asks now and then."""
+        return max(principal.recheck_at, self._until)
+
+    async def _recheck_later(self, found: Awaitable[Principal | None], exchange: Exchange) -> None:
+        try:
+            exchange.caller = self._known(await found, exchange.peer.tls_subject)
+        except GatewayError:
+            _break_off(exchange)
 
     def _for(self, exchange: Exchange, go_on: GoOn, refused: Refused) -> None:
         """Goes on with the exchange as its caller's, or says why not."""
@@ -260,10 +291,11 @@ class _Deaf:
 
 
 class _Held:
-    """Receives the body of a stream while a plugin is asked who sends it; reads on when that is known."""
+    """Receives the body of a stream: holds it until it is known whose it is, and asks again as it goes on."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, recheck: Callable[[Exchange], None]) -> None:
         self._exchange = exchange
+        self._recheck = recheck
         self.receiver: Receiver | None = None
         self._pieces: list[bytes] = []
         self._has_ended = False
@@ -271,6 +303,7 @@ class _Held:
     def on_data(self, data: bytes) -> None:
         """See Receiver."""
         if self.receiver is not None:
+            self._recheck(self._exchange)
             self.receiver.on_data(data)
             return
         if not self._pieces:
@@ -293,6 +326,14 @@ class _Held:
             self._exchange.resume_reading()
         if self._has_ended:
             receiver.on_end()
+
+
+def _break_off(exchange: Exchange) -> None:
+    """Ends a stream as if its client had gone: nothing more of it is run."""
+    gone = exchange.on_gone
+    exchange.abort()
+    if gone is not None:
+        gone()
 
 
 async def _permitted(

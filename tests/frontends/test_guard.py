@@ -29,10 +29,13 @@ class Keys:
         self.clock = FakeClock()
         self.recheck_s = recheck_s
         self.asked = 0
+        self.refuses = False
 
     @hookimpl
     def authenticate(self, credentials: Credentials) -> Principal | None:
         self.asked += 1
+        if self.refuses:
+            raise Unauthenticated("revoked")
         match credentials.header("x-key"):
             case "good" | "admin" as key:
                 grants = ADMIN if key == "admin" else ()
@@ -275,3 +278,28 @@ def test_without_a_plugin_that_cares_there_is_no_guard() -> None:
     assert exchange.caller.header("a") == "1"
     assert exchange.caller != ANYBODY
     loop.close()
+
+
+@pytest.mark.parametrize("kind", [Keys, KeysLater])
+@pytest.mark.parametrize("is_revoked", [True, False])
+def test_a_stream_ends_whose_caller_is_let_in_no_more(make: Any, kind: type[Keys], is_revoked: bool) -> None:
+    keys, stream = kind(recheck_s=5.0), StreamEndpoint(echo)
+    world = make(keys, endpoint=stream)
+    head = world.head("good")
+    exchange = FakeExchange(head)
+
+    async def run() -> None:
+        receiver = world.guard.route(head).open(exchange)
+        for seconds in (0.0, 4.0, 2.0, 0.5):
+            keys.clock.now += seconds
+            if seconds == 2.0 and is_revoked:
+                keys.refuses = True
+            receiver.on_data(b"x")
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    world.loop.run_until_complete(run())
+    assert exchange.has_ended is is_revoked
+    assert stream.gone == is_revoked
+    assert keys.asked == 2 if not is_revoked else keys.asked >= 2
+    assert exchange.caller.principal is not None
