@@ -46,7 +46,7 @@ def guard_of(
     hooks: Hooks, rights: Rights | None, clock: Clock, tasks: Tasks
 ) -> Callable[[Service], Service] | None:
     """What to put before a service; None where no plugin has a use for who calls or with what headers."""
-    users = ("transform_request", "route", "admit", "around_execution", "transform_response")
+    users = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
     names = ("authenticate", "answer_headers", *users)
     if all(hooks.get(name) is None for name in names):
         return None

@@ -90,6 +90,17 @@ def admit(request: InferRequest, caller: Caller) -> Release | Awaitable[Release 
     """
 
 
+@hook(Mode.FIRST, fails=Fails.OPEN, timeout_s=60.0, answers=(InferResponse,))
+def answer(
+    request: InferRequest, version: int, caller: Caller
+) -> InferResponse | Awaitable[InferResponse | None] | None:
+    """[first] An answer that needs no model; None leaves the request to the model.
+
+    Called after `admit`, not for streams. `version` is the one that would answer, 0 where none is there. The
+    answer must hold no lease; it goes through `transform_response` like a model's.
+    """
+
+
 @hook(Mode.AROUND, timeout_s=1.0, answers=(AbstractAsyncContextManager,))
 def around_execution(
     request: InferRequest, caller: Caller

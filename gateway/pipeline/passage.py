@@ -26,13 +26,18 @@ class Passage:
     is not interrupted by the end: it has its time, and what it gives then is given back.
     """
 
-    __slots__ = ("caller", "is_handed_over", "is_open", "is_routed", "left", "releases", "request", "ticket")
+    __slots__ = (
+        *("answer", "caller", "is_handed_over", "is_open", "is_routed", "is_stream", "left", "releases"),
+        *("request", "ticket"),
+    )
 
     def __init__(self, request: InferRequest, caller: Caller) -> None:
         self.request = request
         self.caller = caller
         self.releases: list[Release] = []
         self.is_open = True
+        self.is_stream = False
+        self.answer: InferResponse | None = None  # a plugin's, in place of the model's
         self.is_routed = False  # a plugin has said who answers
         self.is_handed_over = False  # the pipeline has it, and its inputs' lease
         self.ticket: Ticket | None = None

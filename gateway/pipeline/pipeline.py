@@ -215,6 +215,21 @@ class Pipeline:
         )
         self._record(record)
 
+    def answered(self, request: InferRequest, version: int, caller: Caller) -> None:
+        """Records a request that was answered without a model."""
+        principal, tenant = "", ""
+        if caller.principal is not None:
+            principal, tenant = caller.principal.id, caller.principal.tenant
+        record = RequestRecord(
+            request.model, version, request.protocol, None, 0.0, principal=principal, tenant=tenant
+        )
+        self._record(record)
+
+    def resolve(self, model: str, version: int | str) -> int:
+        """The number of the version that would answer; 0 where there is none."""
+        slot = self._route((model, version))
+        return 0 if slot is None else slot.key.version
+
     def is_published(self, model: str, version: int | str) -> bool:
         """True for the version that answers for the model and for those that have a label, by any name."""
         if not isinstance(version, int) or not version:

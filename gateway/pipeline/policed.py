@@ -17,7 +17,7 @@ from gateway.pipeline.rights import Rights
 from gateway.pipeline.service import InferenceService
 from gateway.pipeline.tasks import Tasks
 
-_STAGES = ("transform_request", "route", "admit", "around_execution", "transform_response")
+_STAGES = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
 
 
 class Policed(NamedTuple):

@@ -1,6 +1,6 @@
 """What plugins decide of a request before and after the pipeline has it: one stage a hook, in this order.
 
-transform_request → route → authorize → admit → around_execution → (the pipeline) → transform_response
+transform_request → route → authorize → admit → answer → around_execution → (pipeline) → transform_response
 
 DESIGN: a stage that no plugin is in costs a comparison, and where there is none at all frontends talk to the
 pipeline itself. A stage is a method that gives nothing, or an awaitable from an async plugin; only then the
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from gateway.core.caller import ANYBODY, Caller, Operation
 from gateway.core.errors import GatewayError
-from gateway.core.messages import Done, InferRequest, StreamSink, StreamTicket, Ticket
+from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink, StreamTicket, Ticket
 from gateway.core.statistics import VersionStatistics
 from gateway.hooks.manager import Hooks
 from gateway.hooks.values import Target
@@ -36,6 +36,12 @@ class Serving(InferenceService, Protocol):
     def is_published(self, model: str, version: int | str) -> bool:
         """True for the version that answers for the model, and for those that have a label."""
 
+    def resolve(self, model: str, version: int | str) -> int:
+        """The number of the version that would answer; 0 where there is none."""
+
+    def answered(self, request: InferRequest, version: int, caller: Caller) -> None:
+        """Must be told of a request that was answered without a model, so that it leaves a record too."""
+
 
 class Policies:
     """Implements InferenceService over a pipeline; `rights` is None where nobody is asked who they are."""
@@ -48,7 +54,9 @@ class Policies:
         self._transform = hooks.get("transform_request")
         self._route = hooks.get("route")
         self._admit = hooks.get("admit")
+        self._answer = hooks.get("answer")
         self._around = hooks.get("around_execution")
+        self._has_last = self._answer is not None or self._around is not None
         change = hooks.get("transform_response")
         self._change = None if change is None else change.chain
         self._change_now = None if change is None else change.chain_now
@@ -69,6 +77,9 @@ class Policies:
         return self._run(passage, done)
 
     def _run(self, passage: Passage, done: Done) -> Ticket | None:
+        if passage.answer is not None:
+            self._tell(passage, passage.answer, done)
+            return None
         passage.is_handed_over = True
         if self._change is None and passage.is_free:
             # Nothing depends on its end: the pipeline's own ticket is as good.
@@ -83,6 +94,7 @@ class Policies:
     ) -> StreamTicket | None:
         """See InferenceService."""
         passage = Passage(request, caller)
+        passage.is_stream = True
         streaming = Streaming(passage, sink, self._change_now)
         run = partial(self._run_stream, passage, streaming)
         try:
@@ -121,8 +133,16 @@ class Policies:
             waiting = self._admitted(passage)
             if waiting is not None:
                 return waiting, 4
-        if first < 5 and self._around is not None:
-            return self._surrounded(passage), 5
+        return self._pass_last(passage, first) if self._has_last else None
+
+    def _pass_last(self, passage: Passage, first: int) -> tuple[Awaitable[None], int] | None:
+        """The two stages that few have a plugin in."""
+        if first < 5 and self._answer is not None and not passage.is_stream:
+            waiting = self._answered(passage)
+            if waiting is not None:
+                return waiting, 5
+        if first < 6 and self._around is not None and passage.answer is None:
+            return self._surrounded(passage), 6
         return None
 
     async def _go_later(
@@ -205,6 +225,26 @@ class Policies:
     def _admitted(self, passage: Passage) -> Awaitable[None] | None:
         assert self._admit is not None
         return self._admit.gate(passage.releases, passage.request, passage.caller)
+
+    def _answered(self, passage: Passage) -> Awaitable[None] | None:
+        assert self._answer is not None
+        request = passage.request
+        version = self._pipeline.resolve(request.model, request.version)
+        found = self._answer.first(request, version, passage.caller)
+        if found is None or isinstance(found, InferResponse):
+            passage.answer = found
+            return None
+        return self._answered_later(passage, found)
+
+    @staticmethod
+    async def _answered_later(passage: Passage, waiting: Awaitable[InferResponse | None]) -> None:
+        passage.answer = await waiting
+
+    def _tell(self, passage: Passage, answer: InferResponse, done: Done) -> None:
+        """Answers a request that no model was needed for."""
+        request = passage.request
+        self._pipeline.answered(request, answer.version, passage.caller)
+        Answering(passage, done, self._change, self._begin)(answer)
 
     def _surrounded(self, passage: Passage) -> Awaitable[None]:
         loop = asyncio.get_running_loop()

@@ -9,5 +9,6 @@ limits             quotas by rate and concurrency, adaptive limits and shedding 
 mtls               callers by client certificates
 opa                rights by Open Policy Agent
 payload_log        requests with their answers as CloudEvents
+response_cache     answers that were given before, byte-bounded, one flight for equal questions
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
 """

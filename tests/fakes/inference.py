@@ -122,6 +122,7 @@ class FakeInferenceService:
         self.live = self.ready = True
         self.requests: list[InferRequest] = []
         self.callers: list[Caller] = []
+        self.answers: list[tuple[InferRequest, int, Caller]] = []
         self.tickets: list[Any] = []
         self.refusals: list[tuple[str, GatewayError]] = []
         self.asks: list[FakeAsk] = []
@@ -186,6 +187,13 @@ class FakeInferenceService:
 
     def is_ready(self) -> bool:
         return self.ready
+
+    def resolve(self, model: str, version: int | str) -> int:
+        """Models have version 3."""
+        return 3 if model in self.models else 0
+
+    def answered(self, request: InferRequest, version: int, caller: Caller) -> None:
+        self.answers.append((request, version, caller))
 
     def is_published(self, model: str, version: int | str) -> bool:
         """Version 3 answers, and any label is one."""

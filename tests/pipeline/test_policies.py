@@ -318,6 +318,37 @@ def test_a_release_that_fails_harms_nobody(make: Any) -> None:
     assert plugin.inside == 0
 
 
+class Knows3:
+    @hookimpl
+    def answer(self, request: InferRequest, version: int, caller: Caller) -> InferResponse:
+        return InferResponse(request.model, version, (), "known")
+
+
+class KnowsLater3(Knows3):
+    @hookimpl
+    async def answer(self, request: InferRequest, version: int, caller: Caller) -> InferResponse:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().answer(request, version, caller)
+
+
+@pytest.mark.parametrize("kind", [Knows3, KnowsLater3])
+def test_an_answer_that_needs_no_model(make: Any, kind: type[Knows3]) -> None:
+    admits = Plugin()
+    world = make(kind(), admits)
+    world.infer(world.request())
+    (answer,) = world.got
+    assert (answer.model, answer.version, answer.id) == ("fraud-2", 0, "changed")
+    assert [(one.model, version) for one, version, _ in world.inner.answers] == [("fraud-2", 0)]
+    assert (world.inner.requests, admits.inside, world.lease.holds) == ([], 0, 0)
+
+
+def test_streams_are_never_answered_without_their_model(make: Any) -> None:
+    world, sink = make(Knows3()), Sink()
+    world.inner.streams = True
+    world.turn(lambda: world.policies.stream(world.request(), sink, ANNA))
+    assert len(world.inner.tickets) == 1
+
+
 # ---- around ------------------------------------------------------------------------------------
 
 
