@@ -6,6 +6,7 @@ header_transform   headers into parameters of the request, and more headers for 
 jwt_auth           callers by bearer tokens of OIDC identity providers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
 mtls               callers by client certificates
+opa                what callers may, by policies of Open Policy Agent
 outbound           no plugin: how others here ask services over HTTP
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
 """
