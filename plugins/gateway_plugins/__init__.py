@@ -8,6 +8,7 @@ jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
 mtls               callers by client certificates
 opa                rights by Open Policy Agent
+outbound           no plugin: how others here ask services over HTTP
 payload_log        requests with their answers as CloudEvents
 response_cache     answers that were given before, byte-bounded, one flight for equal questions
 routing            rules for which model and version answers: weights that stick, headers, tenants, times

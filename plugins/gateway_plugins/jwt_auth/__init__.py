@@ -1,6 +1,7 @@
-"""Callers by JSON Web Tokens of OpenID Connect providers, as RFC 8725 wants them looked at.
+"""Callers by JWTs of identity providers (OIDC), checked by the whole list of RFC 8725.
 
-settings       whose tokens, and what they give | tokens: what a token's text is, strictly
-key_sets       keys of a provider's document | verification: a token held against one issuer: pure
-following      the keys as they are now, fetched in the background | plugin: the hook
+tokens         what a token is, before anything in it is believed | keys: what can verify which algorithm
+verification   whether an issuer's token is valid now | callers: whose it is and what they may
+jwks           an issuer's keys as one process knows them | readers: where they are read from
+plugin         the hooks, and the tokens that were valid a moment ago | settings: [plugins.settings.jwt]
 """

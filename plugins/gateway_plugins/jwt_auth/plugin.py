@@ -1,201 +1,201 @@
-"""The plugin `jwt`: who calls, by a bearer token of an issuer that is believed."""
+"""The plugin `jwt`: who calls, by a bearer token that an identity provider has signed.
+
+DESIGN: verifying a token costs 60 to 140 us, so those that were valid are remembered, by a hash, for a
+secret needs not be kept: a look-up costs 2 to 3 us. One is forgotten with its issuer's key set and its `exp`;
+what is revoked at the provider before that stays valid here until then, as with every JWT.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from hashlib import sha256
+from itertools import combinations
+from typing import NamedTuple
 
-import aiohttp
-
-from gateway.core.caller import Credentials, Grant, Principal, matches
+from gateway.core.caller import Credentials, Principal
 from gateway.core.errors import Unauthenticated
-from gateway.core.grants import parse_grant
 from gateway.hooks import Start, hookimpl
-from gateway_plugins.jwt_auth.following import Following, fetch
-from gateway_plugins.jwt_auth.key_sets import read_key_set
+from gateway_plugins.jwt_auth.callers import Mapped, mapped, principal_of
+from gateway_plugins.jwt_auth.jwks import KeySource, ended
+from gateway_plugins.jwt_auth.keys import KeySet
+from gateway_plugins.jwt_auth.readers import FileReader, UrlReader
 from gateway_plugins.jwt_auth.settings import IssuerSettings, JwtSettings
-from gateway_plugins.jwt_auth.tokens import Refused, Token, has_shape, read_token
-from gateway_plugins.jwt_auth.verification import verify
+from gateway_plugins.jwt_auth.tokens import Reason, Refused, Token, parse_token
+from gateway_plugins.jwt_auth.verification import valid_until, verify
+from gateway_plugins.outbound import checked_url
 
 log = logging.getLogger("gateway.plugins")
 
-# A token that was verified is looked at again after so long, be it only by its digest.
+# A front asks again after that, so that a key set that is replaced is soon heard of.
 RECHECK_S = 5.0
-_REMEMBERED = 10_000
 
 
-class _Issuer(NamedTuple):
-    settings: IssuerSettings
-    keys: Following
-    grants: tuple[Grant, ...]
-    rights: tuple[tuple[str, str, tuple[Grant, ...]], ...]
+class Issuer(NamedTuple):
+    """Whom a token may come from."""
+
+    how: Mapped
+    source: KeySource
 
 
-class _Verified(NamedTuple):
-    principal: tuple[str, str, tuple[Grant, ...]]
-    ends: float
-    generation: int
-    issuer: str
+class Known(NamedTuple):
+    """A token that was valid: of whom, by which keys, and until when since 1970."""
+
+    principal: Principal
+    issuer: Issuer
+    keys: KeySet
+    until: float
 
 
-class Jwt:
-    """Authenticates callers by JSON Web Tokens of OpenID Connect issuers."""
+class JwtAuth:
+    """Authenticates callers by bearer tokens of OIDC identity providers."""
 
     Settings = JwtSettings
 
     def __init__(self, settings: JwtSettings, start: Start) -> None:
+        _check_apart(settings.issuers)
         self._settings = settings
-        self._start = start
-        self._session: aiohttp.ClientSession | None = None
-        self._issuers = {one.issuer: self._made(one) for one in settings.issuers}
-        # By SHA-256 of the token: a token itself is kept nowhere.
-        self._verified: dict[bytes, _Verified] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self.refusals: Counter[str] = Counter()  # by the word of why
+        self._clock = start.clock
+        self._wall = start.wall
+        self._issuers = {
+            one.issuer: _issuer(f"issuers.{index}", one, settings, start)
+            for index, one in enumerate(settings.issuers)
+        }
+        self._known: dict[bytes, Known] = {}
+        # Refused tokens by Reason.
+        self.refusals: Counter[str] = Counter()
 
     @hookimpl
     def authenticate(self, credentials: Credentials) -> Principal | Awaitable[Principal | None] | None:
-        """Declines what is no token, or one of an issuer that is none of ours."""
+        """Declines what is no JWT or of an unknown issuer; refuses what is not valid, with one text."""
         text = credentials.bearer()
-        if text is None or not has_shape(text[: self._settings.max_token_bytes + 1]):
+        if text is None:
             return None
-        digest = hashlib.sha256(text.encode("latin-1")).digest()
-        known = self._remembered(digest)
-        if known is not None:
-            return known
+        digest = sha256(text.encode()).digest()
+        if (known := self._known.get(digest)) is not None:
+            if (principal := self._still(known, digest)) is not None:
+                return principal
+            del self._known[digest]
         try:
-            token = read_token(text, self._settings.max_token_bytes)
-            issuer = self._issuers.get(str(token.claims.get("iss")))
-            if issuer is None:
-                return None
-            if issuer.keys.key(token.key_id) is None and issuer.keys.may_ask:
-                return self._later(digest, token, issuer)
-            return self._checked(digest, token, issuer)
+            token = parse_token(text, self._settings.max_token_bytes)
         except Refused as refused:
+            if refused.reason is Reason.NO_JWT:
+                return None
             raise self._refusal(refused) from None
+        name = token.claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        return None if issuer is None else self._judged(token, issuer, digest)
 
     @hookimpl
     async def on_start(self) -> None:
-        """Fetches the keys, and begins to look for others."""
-        self._session = aiohttp.ClientSession()
-        followed = [one for one in self._issuers.values() if one.settings.jwks_url]
-        await asyncio.gather(*(one.keys.refresh() for one in followed))
-        for one in followed:
-            self._tasks.append(asyncio.create_task(one.keys.run(), name=f"jwks {one.settings.issuer}"))
+        """Begins to read the issuers' keys."""
+        for one in self._issuers.values():
+            one.source.start()
 
     @hookimpl
     async def on_stop(self) -> None:
         """Ends that."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        for one in self._issuers.values():
+            await one.source.stop()
 
-    # ---- a token ---------------------------------------------------------------------------------
+    # ---- tokens ---------------------------------------------------------------------------------
 
-    async def _later(self, digest: bytes, token: Token, issuer: _Issuer) -> Principal:
-        await issuer.keys.refresh()
+    def _still(self, known: Known, digest: bytes) -> Principal | None:
+        """The principal, if the token is still valid by the keys that it was verified with."""
+        wall = self._wall()
+        if known.issuer.source.current() is not known.keys or wall >= known.until:
+            return None
+        principal, now = known.principal, self._clock()
+        if now >= principal.recheck_at:
+            principal = Principal(
+                principal.id, principal.tenant, principal.grants, "jwt", _recheck_at(now, wall, known.until)
+            )
+            self._known[digest] = known._replace(principal=principal)
+        return principal
+
+    def _judged(self, token: Token, issuer: Issuer, digest: bytes) -> Principal | Awaitable[Principal | None]:
+        """At once, or later where the key that is missing may be a new one."""
         try:
-            return self._checked(digest, token, issuer)
+            return self._verified(token, issuer, digest)
+        except Refused as refused:
+            if (
+                refused.reason in {Reason.KEY, Reason.NO_KEYS}
+                and (newer := issuer.source.newer()) is not None
+            ):
+                return self._judged_later(newer, token, issuer, digest)
+            raise self._refusal(refused) from None
+
+    async def _judged_later(
+        self, newer: asyncio.Future[None], token: Token, issuer: Issuer, digest: bytes
+    ) -> Principal:
+        await ended(newer)
+        try:
+            return self._verified(token, issuer, digest)
         except Refused as refused:
             raise self._refusal(refused) from None
 
-    def _checked(self, digest: bytes, token: Token, issuer: _Issuer) -> Principal:
-        key = issuer.keys.key(token.key_id)
-        if key is None:
-            raise Refused("unknown_key")
-        ends = verify(token, issuer.settings, key, self._start.wall())
-        who = _who(token, issuer)
-        if len(self._verified) >= _REMEMBERED:
-            self._verified.clear()
-        name = issuer.settings.issuer
-        self._verified[digest] = verified = _Verified(who, ends, issuer.keys.generation, name)
-        return self._principal(verified)
+    def _verified(self, token: Token, issuer: Issuer, digest: bytes) -> Principal:
+        """Raises Refused."""
+        keys, wall, rules = issuer.source.current(), self._wall(), issuer.how.rules
+        if keys is None:
+            raise Refused(Reason.NO_KEYS)
+        claims = verify(token, rules, keys, wall)
+        until = valid_until(claims, rules)
+        principal = principal_of(claims, issuer.how, _recheck_at(self._clock(), wall, until))
+        self._remember(digest, Known(principal, issuer, keys, until))
+        return principal
 
-    def _remembered(self, digest: bytes) -> Principal | None:
-        """The principal of a token that was verified, while that is worth anything."""
-        verified = self._verified.get(digest)
-        if verified is None:
-            return None
-        issuer = self._issuers[verified.issuer]
-        is_over = self._start.wall() >= verified.ends + issuer.settings.leeway_s
-        if is_over or issuer.keys.generation != verified.generation:
-            del self._verified[digest]
-            return None
-        return self._principal(verified)
-
-    def _principal(self, verified: _Verified) -> Principal:
-        identity, tenant, grants = verified.principal
-        left_s = max(0.0, verified.ends - self._start.wall())
-        return Principal(identity, tenant, grants, "jwt", self._start.clock() + min(RECHECK_S, left_s))
+    def _remember(self, digest: bytes, known: Known) -> None:
+        """In place of the one that was remembered first, where there is no more room."""
+        limit = self._settings.cached_tokens
+        while self._known and len(self._known) >= limit:
+            del self._known[next(iter(self._known))]
+        if limit:
+            self._known[digest] = known
 
     def _refusal(self, refused: Refused) -> Unauthenticated:
-        self.refusals[refused.word] += 1
-        log.debug("a bearer token was refused: %s", refused.word)
+        reason = refused.reason.value
+        self.refusals[reason] += 1
+        log.debug("jwt: a bearer token was refused: %s", reason)
         return Unauthenticated("the bearer token is not valid")
 
-    # ---- at start --------------------------------------------------------------------------------
 
-    def _made(self, settings: IssuerSettings) -> _Issuer:
-        source = partial(self._fetched, settings.jwks_url)
-        refresh_s, stale_s = self._settings.refresh_s, self._settings.stale_s
-        if settings.jwks_file is not None:
-            text = _read(settings.jwks_file)
-            stale_s = float("inf")
-            source = partial(_given, text)
-        keys = Following(settings.issuer, source, self._start.clock, refresh_s, stale_s)
-        if settings.jwks_file is not None:
-            keys.take(read_key_set(text))
-        rights = tuple([
-            (one.claim, one.value, tuple([parse_grant(grant) for grant in one.grants]))
-            for one in settings.rights
-        ])
-        return _Issuer(settings, keys, tuple([parse_grant(one) for one in settings.grants]), rights)
-
-    async def _fetched(self, url: str) -> bytes:
-        if self._session is None:
-            raise OSError("not started")
-        return await fetch(self._session, url)
+def _recheck_at(now: float, wall: float, until: float) -> float:
+    """On the monotonic clock."""
+    return now + min(RECHECK_S, until - wall)
 
 
-async def _given(text: bytes) -> bytes:
-    return text
+def _check_apart(issuers: tuple[IssuerSettings, ...]) -> None:
+    """Raises ValueError where one issuer could name the callers of another (RFC 8725, 3.8)."""
+    for (_, one), (index, other) in combinations(enumerate(issuers), 2):
+        if one.issuer == other.issuer:
+            raise ValueError(f"issuers.{index}.issuer: is named twice")
+        prefixes = one.principal_prefix, other.principal_prefix
+        if prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0]):
+            raise ValueError(
+                f"issuers.{index}.principal_prefix: of several issuers each needs one that begins no other's,"
+                " or one of them could name callers of another"
+            )
 
 
-def _read(file: Path) -> bytes:
+def _issuer(key: str, rules: IssuerSettings, settings: JwtSettings, start: Start) -> Issuer:
+    """Raises ValueError naming the key at fault."""
     try:
-        text = file.read_bytes()
-        read_key_set(text)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"jwks_file: {error}") from error
-    return text
-
-
-def _who(token: Token, issuer: _Issuer) -> tuple[str, str, tuple[Grant, ...]]:
-    """The principal's id, tenant and grants; raises Refused where the claims name nobody."""
-    settings, claims = issuer.settings, token.claims
-    identity = claims.get(settings.principal_claim)
-    tenant = claims.get(settings.tenant_claim, "") if settings.tenant_claim else ""
-    if not isinstance(identity, str) or not isinstance(tenant, str):
-        raise Refused("principal")
-    grants = list(issuer.grants)
-    for claim, pattern, given in issuer.rights:
-        if any(matches(pattern, text) for text in _texts(claims.get(claim))):
-            grants += given
+        how = mapped(rules)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    if rules.jwks_file is not None:
+        file = FileReader(rules.jwks_file)
+        source = KeySource(rules.issuer, file, settings.ttl_s, settings.stale_s, start.clock)
+        try:
+            source.accept(file.read_now(), start.clock())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{key}.jwks_file: {error}") from None
+        return Issuer(how, source)
     try:
-        Principal(identity, tenant)
-    except ValueError:
-        raise Refused("principal") from None
-    return identity, tenant, tuple(grants)
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str)]
+        url = UrlReader(checked_url(rules.jwks_url, is_http_allowed=settings.allow_http_loopback))
+    except ValueError as error:
+        raise ValueError(f"{key}.jwks_url: {error}") from None
+    return Issuer(how, KeySource(rules.issuer, url, settings.ttl_s, settings.stale_s, start.clock))
