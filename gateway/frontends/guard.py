@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.core.caller import ANYBODY, Caller, Credentials, Operation, Principal
 from gateway.core.clock import Clock
-from gateway.core.errors import Cancelled, GatewayError
+from gateway.core.errors import Cancelled, GatewayError, TooLarge
 from gateway.core.messages import Lease
 from gateway.core.tensor import Buffer
 from gateway.frontends.access import Access, access_of
@@ -109,15 +109,9 @@ class Guarded:
     def max_body_bytes(self) -> int:
         """Little where it is known already that nobody will be let in."""
         limit = self._inner.max_body_bytes
-        if self._caller is not None or self._access is Access.PUBLIC or self._head.scheme == b"https":
+        if self._caller is not None or self._strangeness() is None:
             return limit
-        if self._guard.authenticate is None:
-            return limit
-        try:
-            is_stranger = self._guard.ask_now(self._credentials(None)) is None
-        except GatewayError:
-            is_stranger = True
-        return min(limit, _STRANGERS_BODY_BYTES) if is_stranger else limit
+        return min(limit, _STRANGERS_BODY_BYTES)
 
     def handle(self, exchange: Exchange, body: Buffer, lease: Lease | None) -> None:
         """See Endpoint."""
@@ -141,7 +135,9 @@ class Guarded:
         return held
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
-        """See Endpoint."""
+        """See Endpoint; a stranger's body is too large because it is a stranger's."""
+        if isinstance(error, TooLarge) and self._caller is None:
+            error = self._strangeness() or error
         self._inner.refuse(exchange, error)
 
     def body_size(self, head: Head, first: Buffer) -> int | None:
@@ -153,6 +149,15 @@ class Guarded:
         return self._inner.payload_offset(head)
 
     # ---- who it is ------------------------------------------------------------------------------
+
+    def _strangeness(self) -> GatewayError | None:
+        """Why nobody will be let in, as far as the head alone tells; None where somebody may be."""
+        if self._access is Access.PUBLIC or self._head.scheme == b"https":
+            return None  # a certificate may tell who it is
+        try:
+            return nobody() if self._guard.ask_now(self._credentials(None)) is None else None
+        except GatewayError as error:
+            return error
 
     def _recheck(self, exchange: Exchange) -> None:
         """Must be called when more of a stream comes: one whose caller is let in no more is broken off.

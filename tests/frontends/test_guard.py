@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.caller import ANYBODY, Credentials, Grant, Operation, Principal
-from gateway.core.errors import PluginFailed, Unauthenticated
+from gateway.core.errors import PluginFailed, TooLarge, Unauthenticated
 from gateway.frontends.guard import Guard, guard_of
 from gateway.hooks import hookimpl
 from gateway.pipeline.rights import Rights
@@ -188,6 +188,18 @@ def test_a_head_that_connections_share_means_whoever_has_the_certificate(make: A
 def test_strangers_may_send_little(make: Any, plugin: Keys, key: str, scheme: bytes, limit: int) -> None:
     world = make(plugin)
     assert world.guard.route(world.head(key, scheme=scheme)).max_body_bytes == limit
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [("", Unauthenticated), ("forged", Unauthenticated), ("good", TooLarge)]
+)
+def test_a_stranger_whose_body_is_too_large_is_told_that_it_is_a_stranger(
+    make: Any, key: str, told: type[Exception]
+) -> None:
+    world = make(Keys())
+    head = world.head(key)
+    world.guard.route(head).refuse(FakeExchange(head), TooLarge("the body is over the limit"))
+    assert [type(one) for one in world.endpoint.refusals] == [told]
 
 
 @pytest.mark.parametrize("kind", [Keys, KeysLater])
