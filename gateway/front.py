@@ -105,7 +105,9 @@ class Front:
         self._stopped = asyncio.Event()
         self._drain_s: float | None = None
         scheduling = config.scheduling
-        self._plugins = Plugins(config.plugins, Process.FRONT, monotonic_s, wall_s)
+        self._plugins = Plugins(
+            config.plugins, Process.FRONT, monotonic_s, wall_s, lambda *of: self._pipeline.is_up(*of)
+        )
         self._tasks = Tasks(self._loop)
         self._strategies = self._plugins.strategies()
         self._counters = RequestCounters()
@@ -174,8 +176,7 @@ class Front:
                 log.error("cannot listen on %s port %d: %s", server.host, port, error.strerror)
                 raise
         self._channel.send(Listening(ports))
-        # What start-up made stays for good: not looking at it again makes a collection three times
-        # shorter, and a threshold above one turn's garbage keeps it out of single requests.
+        # What start-up made stays: a collection without it is three times shorter; one a turn is too often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)

@@ -14,7 +14,7 @@ from gateway.core.clock import Clock
 from gateway.hooks.contract import Process
 from gateway.hooks.manager import Hooks, Loaded, PluginFault, installed, load, registered
 from gateway.hooks.settings import PluginSettings
-from gateway.hooks.values import Changeable, Start
+from gateway.hooks.values import Changeable, IsUp, Start, everything_is_up
 from gateway.hooks.watch import Watch
 
 log = logging.getLogger("gateway.plugins")
@@ -26,9 +26,16 @@ class Plugins:
     `failures` counts by (plugin, hook, way).
     """
 
-    def __init__(self, settings: PluginSettings, process: Process, clock: Clock, wall: Clock) -> None:
+    def __init__(
+        self,
+        settings: PluginSettings,
+        process: Process,
+        clock: Clock,
+        wall: Clock,
+        is_up: IsUp = everything_is_up,
+    ) -> None:
         available = installed() if settings.use else {}
-        self.loaded: Sequence[Loaded] = load(settings, Start(process.value, clock, wall), available)
+        self.loaded: Sequence[Loaded] = load(settings, Start(process.value, clock, wall, is_up), available)
         self.failures: Counter[tuple[str, str, str]] = Counter()
         self._watch = Watch(settings.block_limit_s)
         self.hooks = Hooks(self.loaded, process, self._watch, clock, self._failed)

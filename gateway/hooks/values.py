@@ -12,6 +12,15 @@ Headers = tuple[tuple[bytes, bytes], ...]
 Release = Callable[[], None]
 
 
+# Whether a request for the model and version (a number, a label, 0) could be answered, be it after a load.
+IsUp = Callable[[str, int | str], bool]
+
+
+def everything_is_up(model: str, version: int | str) -> bool:
+    """What is known where nobody knows better: in the controller, and before there are models."""
+    return True
+
+
 class Start(NamedTuple):
     """What a plugin is told when it is made: in which process it is, and what time it is there.
 
@@ -21,6 +30,7 @@ class Start(NamedTuple):
     process: str
     clock: Clock
     wall: Clock
+    is_up: IsUp = everything_is_up
 
 
 class Target(NamedTuple):

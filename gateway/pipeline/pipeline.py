@@ -225,6 +225,11 @@ class Pipeline:
         )
         self._record(record)
 
+    def is_up(self, model: str, version: int | str) -> bool:
+        """True where a request could be answered, be it after a load, as far as is known; never raises."""
+        slot = self._route((model, version))
+        return slot is not None and not slot.is_failing(self._clock()) and not slot.trouble
+
     def resolve(self, model: str, version: int | str) -> int:
         """The number of the version that would answer; 0 where there is none."""
         slot = self._route((model, version))

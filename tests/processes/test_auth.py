@@ -275,3 +275,23 @@ def test_rules_are_changed_while_it_runs_in_every_front_and_in_those_that_start_
         running.wait_for_replacement("front")
         until_blocking(lambda: running.is_healthy() and routed(), GENEROUS_S)
         assert "audit: put_plugin routing by operator: 200" in running.log.read_text()
+
+
+def test_a_version_that_cannot_be_loaded_is_answered_by_its_fallback(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "model_repo" / "fraud", tmp_path / "fraud")
+    with (tmp_path / "fraud" / "config.pbtxt").open("a") as config:
+        config.write("version_policy { all {} }\n")
+    (tmp_path / "fraud" / "2").mkdir()
+    (tmp_path / "fraud" / "2" / "model.onnx").write_bytes(b"broken")
+    two, one = {"model": "fraud", "version": 2}, {"model": "fraud", "version": 1}
+    rule = {"name": "new", "match": {"models": ["new"]}, "target": two, "fallback": one}
+    environment = {
+        "GATEWAY_PLUGINS__USE": '["routing"]',
+        "GATEWAY_PLUGINS__SETTINGS": json.dumps({"routing": {"rules": [rule]}}),
+    }
+    with gateway(tmp_path, environment=environment) as running:
+        # Nobody knows that it is broken before it was tried.
+        assert running.infer("new", SAMPLE)[0] in (200, 503)
+        until_blocking(lambda: running.infer("new", SAMPLE)[0] == 200, GENEROUS_S)
+        status, answer, _ = running.infer("new", SAMPLE)
+        assert (status, answer["model_version"]) == (200, "1")

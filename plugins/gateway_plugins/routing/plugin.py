@@ -29,7 +29,7 @@ class Routing:
 
     def __init__(self, settings: RoutingSettings, start: Start, random: Random | None = None) -> None:
         self._settings = settings
-        self._router = Router(settings, start.wall, (random or Random()).random)
+        self._router = Router(settings, start.wall, (random or Random()).random, start.is_up)
         self.direct = {"route": self._router.route}
 
     @hookimpl

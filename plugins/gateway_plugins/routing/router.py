@@ -11,7 +11,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest
 from gateway.core.model import check_name
-from gateway.hooks.values import Target
+from gateway.hooks.values import IsUp, Target
 from gateway_plugins.routing.rules import Rules
 from gateway_plugins.routing.settings import RoutingSettings
 
@@ -22,11 +22,14 @@ ALIASES = ("mm-vmodel-id", "mm-model-id", "serve_multiplexed_model_id")
 class Router:
     """Invariant: `_counts` has one number for each of the rules' arms."""
 
-    __slots__ = ("_counts", "_draw", "_gone", "_has_aliases", "_rules", "_wall")
+    __slots__ = ("_counts", "_draw", "_gone", "_has_aliases", "_is_up", "_rules", "_wall")
 
-    def __init__(self, settings: RoutingSettings, wall: Clock, draw: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: RoutingSettings, wall: Clock, draw: Callable[[], float], is_up: IsUp
+    ) -> None:
         self._wall: Final = wall
         self._draw: Final = draw
+        self._is_up: Final = is_up
         self._gone: Counter[tuple[str, int]] = Counter()  # counted by rules that were replaced
         self._rules = Rules(settings.rules)
         self._has_aliases = settings.aliases
@@ -37,7 +40,7 @@ class Router:
         named = _named(caller) if self._has_aliases else None
         if named is not None:
             request = request.to(named, request.version)
-        choice = self._rules.choose(request, caller, self._wall(), self._draw)
+        choice = self._rules.choose(request, caller, self._wall(), self._draw, self._is_up)
         if choice is None:
             return None if named is None else Target(named, request.version)
         self._counts[choice.number] += 1

@@ -8,12 +8,10 @@ from zoneinfo import ZoneInfo
 
 from gateway.core.caller import Caller, matches
 from gateway.core.messages import InferRequest
-from gateway.hooks.values import Target
+from gateway.hooks.values import IsUp, Target
 from gateway_plugins.routing.buckets import BUCKETS, arm_of, bounds_of, bucket_of
 from gateway_plugins.routing.settings import MatchSettings, RuleSettings, TargetSettings, WindowSettings
 from gateway_plugins.routing.windows import DAYS, Window, any_holds, parse_time
-
-IsUp = Callable[[Target], bool]
 
 
 class Choice(NamedTuple):
@@ -73,12 +71,9 @@ class Rules:
         caller: Caller,
         wall: float,
         draw: Callable[[], float],
-        is_up: IsUp | None = None,
+        is_up: IsUp,
     ) -> Choice | None:
-        """Who answers; None where no rule is for this request. `draw` gives 0 to below 1.
-
-        `is_up` None: nobody knows of any that is down.
-        """
+        """Who answers; None where no rule is for this request. `draw` gives 0 to below 1."""
         name = request.model
         rules = self._by_name.get(name)
         for rule in self._others if rules is None else rules:
@@ -88,7 +83,7 @@ class Rules:
                 continue
             choice = _chosen(rule, request, caller, draw)
             if choice is not None:
-                return choice if is_up is None or is_up(choice.target) else _fallen(rule, choice)
+                return choice if rule.fallback is None else _standing(choice, rule.fallback, is_up)
         return None
 
 
@@ -124,8 +119,11 @@ def _chosen(rule: Rule, request: InferRequest, caller: Caller, draw: Callable[[]
     return choices[arm_of(rule.bounds, bucket)]
 
 
-def _fallen(rule: Rule, choice: Choice) -> Choice:
-    return choice if rule.fallback is None else choice._replace(target=rule.fallback)
+def _standing(choice: Choice, fallback: Target, is_up: IsUp) -> Choice:
+    """The choice, or the fallback while it is down; if that is down too there is no use in it."""
+    if is_up(choice.target.model, choice.target.version) or not is_up(fallback.model, fallback.version):
+        return choice
+    return choice._replace(target=fallback)
 
 
 def _fits(patterns: Sequence[str], text: str) -> bool:

@@ -41,7 +41,9 @@ def choose(
     wall: float = 0.0,
 ) -> Choice | None:
     request = request or InferRequest("m", 0, (), parameters={"region": "eu", "n": 3})
-    choice = made.choose(request, caller, wall, lambda: draw, lambda target: target not in down)
+    choice = made.choose(
+        request, caller, wall, lambda: draw, lambda model, version: Target(model, version) not in down
+    )
     if choice is None:
         return None
     assert made.arms[choice.number] == (choice.rule, choice.arm)
@@ -161,4 +163,6 @@ def test_the_fallback_answers_while_the_chosen_one_is_down() -> None:
     made = rules({**TO_N, "fallback": {"model": "n", "version": 1}})
     assert choose(made) == Choice(Target("n", 2), "r0", 0)
     assert choose(made, down=(Target("n", 2),)) == Choice(Target("n", 1), "r0", 0)
+    both = (Target("n", 2), Target("n", 1))
+    assert choose(made, down=both) == Choice(Target("n", 2), "r0", 0)
     assert choose(rules(TO_N), down=(Target("n", 2),)) == Choice(Target("n", 2), "r0", 0)
