@@ -3,6 +3,7 @@
 api_keys           callers by API keys, and `gateway keys`
 batching           strategies that form batches: none, static, dynamic, micro, slo_aware
 cost_meter         requests, rows and device seconds by caller, as CSV
+drift              whether inputs and outputs are still what they were
 header_transform   headers into parameters of the request, and more headers for answers
 jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload

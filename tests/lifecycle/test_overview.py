@@ -38,4 +38,4 @@ def test_where_each_version_is_and_what_it_takes() -> None:
 def test_operators_see_it_too() -> None:
     world = World()
     world.lifecycle.reconcile(Catalogue({offer().key: offer()}))
-    assert Operated(overview(world), None).models() == overview(world).models()  # type: ignore[arg-type]
+    assert Operated(overview(world), None, None).models() == overview(world).models()  # type: ignore[arg-type]
