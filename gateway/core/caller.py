@@ -44,7 +44,10 @@ class Principal(Value):
     id or a tenant that could forge a log line or fill a metric.
     """
 
-    __slots__ = ("_known", "grants", "id", "method", "recheck_at", "tenant")
+    __slots__ = (
+        *("_known", "_last_granted", "_last_model", "_last_operation", "grants", "id", "method"),
+        *("recheck_at", "tenant"),
+    )
 
     def __init__(
         self,
@@ -60,12 +63,17 @@ class Principal(Value):
         self.method: Final = method
         self.recheck_at: Final = recheck_at
         self._known: Final[dict[tuple[Operation, str], bool]] = {}
+        self._last_operation: Operation | None = None
+        self._last_model = ""
+        self._last_granted = False
 
     def values(self) -> tuple[object, ...]:
         return self.id, self.tenant, self.grants, self.method, self.recheck_at
 
     def is_granted(self, operation: Operation, model: str) -> bool:
         """True where one of the grants says so; nothing is granted that is not named."""
+        if model == self._last_model and operation is self._last_operation:
+            return self._last_granted  # most callers ask for one thing again and again
         asked = (operation, model)
         known = self._known.get(asked)
         if known is None:
@@ -73,6 +81,7 @@ class Principal(Value):
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[asked] = known
+        self._last_operation, self._last_model, self._last_granted = operation, model, known
         return known
 
     def sees(self, model: str) -> bool:

@@ -31,6 +31,8 @@ class Rights:
         principal = caller.principal
         if principal is None:
             raise nobody()
+        if self._ask is None and principal.is_granted(operation, model):
+            return None
         answer = None if self._ask is None else self._ask(principal, operation, model)
         if answer is None or isinstance(answer, bool):
             self._decide(answer, principal, operation, model, version)

@@ -39,16 +39,29 @@ arms = [{{ model = "fraud", version = 1, weight = 95 }}, {{ model = "fraud", ver
 @contextmanager
 def gateway(setting: Setting) -> Generator[Server]:
     """The gateway over the same repository as without them; asks for a key in `authorization`."""
-    repository, folder = setting.folder / "gateway", setting.folder / "keys"
-    if not repository.exists():
-        models.write_gateway_repository(repository, inline=False)
-    folder.mkdir(exist_ok=True)
-    headers = {"authorization": f"Bearer {_key(folder)}"}
+    repository, folder, headers = _prepared(setting)
     more, cpus = _MORE.format(folder=folder.absolute()), setting.server_cpus
     with servers.gateway(
         repository, cpus=cpus, more=more, root=setting.root, flags=(), headers=headers
     ) as running:
         yield running
+
+
+@contextmanager
+def bare(setting: Setting) -> Generator[Server]:
+    """The gateway without plugins, sent the same requests: a header more is read by either."""
+    repository, _, headers = _prepared(setting)
+    with servers.gateway(repository, cpus=setting.server_cpus, root=setting.root, headers=headers) as running:
+        yield running
+
+
+def _prepared(setting: Setting) -> tuple[Path, Path, dict[str, str]]:
+    """The repository, the folder of the keys, and the headers of a caller who has one."""
+    repository, folder = setting.folder / "gateway", setting.folder / "keys"
+    if not repository.exists():
+        models.write_gateway_repository(repository, inline=False)
+    folder.mkdir(exist_ok=True)
+    return repository, folder, {"authorization": f"Bearer {_key(folder)}"}
 
 
 def _key(folder: Path) -> str:

@@ -57,7 +57,7 @@ def comparisons(setting: Setting) -> list[Comparison]:
         "gateway",
         lambda: servers.gateway(_triton_folder(setting), cpus=setting.server_cpus, root=setting.root),
     )
-    bare = ours._replace(name="without plugins")
+    bare = Side("without plugins", lambda: policies.bare(setting))
     with_policies = Side("gateway", lambda: policies.gateway(setting))
     row = partial(_comparison, setting, theirs)
     return [
