@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
-from gateway.control.settings import is_loopback
+from gateway.core.addresses import is_loopback
 from gateway.core.errors import Forbidden, Unauthenticated
 
 MIN_TOKEN_CHARACTERS = 16

@@ -14,7 +14,7 @@ from gateway.admin.doorkeeper import Doorkeeper, read_token
 from gateway.admin.models import Served
 from gateway.admin.settings import AdminSettings
 from gateway.admin.visitors import Visitors
-from gateway.control.settings import is_loopback
+from gateway.core.addresses import is_loopback
 from gateway.hooks.manager import NO_HOOKS, Hooks
 from gateway.pipeline.rights import Rights
 from gateway.repository.archives import Limits

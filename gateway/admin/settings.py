@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.control.settings import is_loopback
+from gateway.core.addresses import is_loopback
 
 
 class AdminSettings(BaseModel):

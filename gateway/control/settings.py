@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core.addresses import is_loopback
 
 
 class ServerSettings(BaseModel):
@@ -56,13 +57,3 @@ class ServerSettings(BaseModel):
     def is_open(self) -> bool:
         """True where callers need not be known: on loopback, or because that was asked for."""
         return self.insecure_dev or is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """True if only this machine can connect to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

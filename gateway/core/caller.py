@@ -120,6 +120,16 @@ class Caller(Value):
         self.principal: Final = principal
         self.headers: Final = headers
 
+    @property
+    def id(self) -> str:
+        """The principal's, "" where nobody is asked."""
+        return "" if self.principal is None else self.principal.id
+
+    @property
+    def tenant(self) -> str:
+        """The principal's, "" where nobody is asked or it has none."""
+        return "" if self.principal is None else self.principal.tenant
+
     def values(self) -> tuple[object, ...]:
         return self.principal, self.headers
 

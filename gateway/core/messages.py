@@ -99,35 +99,24 @@ class InferRequest(Value):
 
     def under(self, identity: str) -> InferRequest:
         """The same request by another id."""
-        return InferRequest(
-            self.model,
-            self.version,
-            self.inputs,
-            identity,
-            self.outputs,
-            self.parameters,
-            self.deadline,
-            self.protocol,
-            self.lease,
-            self.priority,
-            self.timeout_at,
-            self.chain,
-        )
+        return self._with(self.model, self.version, identity, self.parameters)
 
     def to(self, model: str, version: int | str) -> InferRequest:
         """The same request for another model or version."""
-        return self._with(model, version, self.parameters)
+        return self._with(model, version, self.id, self.parameters)
 
     def with_parameters(self, parameters: Mapping[str, Parameter]) -> InferRequest:
         """The same request with these parameters in place of its own."""
-        return self._with(self.model, self.version, parameters)
+        return self._with(self.model, self.version, self.id, parameters)
 
-    def _with(self, model: str, version: int | str, parameters: Mapping[str, Parameter]) -> InferRequest:
+    def _with(
+        self, model: str, version: int | str, identity: str, parameters: Mapping[str, Parameter]
+    ) -> InferRequest:
         return InferRequest(
             model,
             version,
             self.inputs,
-            self.id,
+            identity,
             self.outputs,
             parameters,
             self.deadline,

@@ -23,7 +23,8 @@ from gateway.frontends.access import Access, access_of
 from gateway.frontends.v2_rest.echoes import EchoingExchange
 from gateway.hooks.calling import LATER, Hook
 from gateway.hooks.manager import Hooks
-from gateway.pipeline.rights import Rights, nobody
+from gateway.pipeline.policies import STAGES
+from gateway.pipeline.rights import Rights, go_on_if, nobody
 from gateway.pipeline.tasks import Tasks
 from gateway.wire.exchange import Endpoint, Exchange, Head, Receiver, Service
 
@@ -46,8 +47,7 @@ def guard_of(
     hooks: Hooks, rights: Rights | None, clock: Clock, tasks: Tasks
 ) -> Callable[[Service], Service] | None:
     """What to put before a service; None where no plugin has a use for who calls or with what headers."""
-    users = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
-    names = ("authenticate", "answer_headers", *users)
+    names = ("authenticate", "answer_headers", *STAGES)
     if all(hooks.get(name) is None for name in names):
         return None
     return lambda service: Guard(
@@ -225,18 +225,12 @@ class Guarded:
             refused(exchange, Cancelled("the caller has gone"))
             return
         exchange.caller = caller
-        rights = self._guard.rights
+        rights, headed = self._guard.rights, partial(self._headed, exchange, go_on)
         if self._access is Access.ADMIN and rights is not None:
-            try:
-                waiting = rights.check(caller, Operation.ADMIN)
-            except GatewayError as error:
-                refused(exchange, error)
-                return
-            if waiting is not None:
-                work = _permitted(waiting, partial(self._headed, exchange, go_on), partial(refused, exchange))
-                self._guard.tasks.begin(work, "authorize")
-                return
-        self._headed(exchange, go_on)
+            check = partial(rights.check, caller, Operation.ADMIN)
+            go_on_if(check, headed, partial(refused, exchange), self._guard.tasks)
+        else:
+            headed()
 
     def _ask(self, subject: str | None) -> Any:
         """A principal or an awaitable of one; raises Unauthenticated and what a plugin refuses with."""
@@ -339,17 +333,6 @@ def _break_off(exchange: Exchange) -> None:
     exchange.abort()
     if gone is not None:
         gone()
-
-
-async def _permitted(
-    waiting: Awaitable[None], go_on: Callable[[], None], refused: Callable[[GatewayError], None]
-) -> None:
-    try:
-        await waiting
-    except GatewayError as error:
-        refused(error)
-        return
-    go_on()
 
 
 def _is_header(pair: object) -> bool:

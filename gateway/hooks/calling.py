@@ -37,12 +37,7 @@ class Hook:
     def first(self, *arguments: Any) -> Any:
         """The first answer that is not None, or an awaitable of it; None where nobody answers."""
         for index, member in enumerate(self.members):
-            try:
-                answer = member.call(arguments)
-            except PluginFailed:
-                if self._closed:
-                    raise
-                answer = None
+            answer = self._called(member, arguments)
             if answer is not None:
                 return self._first_later(answer, index, arguments) if self._is_awaitable(answer) else answer
         return None
@@ -50,13 +45,8 @@ class Hook:
     def first_now(self, *arguments: Any) -> Any:
         """As `first`, but LATER where that would have to be waited for."""
         for member in self.members:
-            try:
-                answer = member.call(arguments)
-            except PluginFailed:
-                if self._closed:
-                    raise
-                continue
-            if answer is not None and self._is_awaitable(answer):
+            answer = self._called(member, arguments)
+            if self._is_awaitable(answer):
                 drop(answer)
                 return LATER
             if answer is not None:
@@ -64,12 +54,8 @@ class Hook:
         return None
 
     async def _first_later(self, answer: Awaitable[Any], index: int, arguments: tuple[Any, ...]) -> Any:
-        try:
-            if (result := await self.members[index].settled(answer)) is not None:
-                return result
-        except PluginFailed:
-            if self._closed:
-                raise
+        if (result := await self._settled(self.members[index], answer)) is not None:
+            return result
         for number in range(index + 1, len(self.members)):
             if (result := await self.asked(self.members[number], arguments)) is not None:
                 return result
@@ -80,42 +66,30 @@ class Hook:
     def chain(self, value: Any, *others: Any) -> Any:
         """`value` as the implementations leave it, or an awaitable of that."""
         for index, member in enumerate(self.members):
-            try:
-                answer = member.call((value, *others))
-            except PluginFailed:
-                if self._closed:
-                    raise
-                continue
-            if answer is None:
-                continue
+            answer = self._called(member, (value, *others))
             if self._is_awaitable(answer):
                 return self._chain_later(answer, index, value, others)
-            value = answer
+            if answer is not None:
+                value = answer
         return value
 
     def chain_now(self, value: Any, *others: Any) -> Any:
         """As `chain`, where nobody can wait: an implementation that is async fails."""
         for member in self.members:
-            try:
-                answer = member.call((value, *others))
-                if answer is not None and self._is_awaitable(answer):
-                    raise member.cannot_wait(answer)
-            except PluginFailed:
+            answer = self._called(member, (value, *others))
+            if self._is_awaitable(answer):
+                failure = member.cannot_wait(answer)
                 if self._closed:
-                    raise
-                continue
-            value = value if answer is None else answer
+                    raise failure
+            elif answer is not None:
+                value = answer
         return value
 
     async def _chain_later(
         self, answer: Awaitable[Any], index: int, value: Any, others: tuple[Any, ...]
     ) -> Any:
-        try:
-            if (result := await self.members[index].settled(answer)) is not None:
-                value = result
-        except PluginFailed:
-            if self._closed:
-                raise
+        if (result := await self._settled(self.members[index], answer)) is not None:
+            value = result
         for number in range(index + 1, len(self.members)):
             if (result := await self.asked(self.members[number], (value, *others))) is not None:
                 value = result
@@ -129,28 +103,18 @@ class Hook:
         Adds to `releases` what is to be called at the end, also where a later one refuses.
         """
         for index, member in enumerate(self.members):
-            try:
-                answer = member.call(arguments)
-            except PluginFailed:
-                if self._closed:
-                    raise
-                continue
-            if answer is None:
-                continue
-            if not callable(answer):
+            answer = self._called(member, arguments)
+            if self._is_awaitable(answer):
                 return self._gate_later(answer, index, releases, arguments)
-            releases.append(answer)
+            if answer is not None:
+                releases.append(answer)
         return None
 
     async def _gate_later(
         self, answer: Awaitable[Any], index: int, releases: list[Release], arguments: tuple[Any, ...]
     ) -> None:
-        try:
-            if (result := await self.members[index].settled(answer)) is not None:
-                releases.append(result)
-        except PluginFailed:
-            if self._closed:
-                raise
+        if (result := await self._settled(self.members[index], answer)) is not None:
+            releases.append(result)
         for number in range(index + 1, len(self.members)):
             if (result := await self.asked(self.members[number], arguments)) is not None:
                 releases.append(result)
@@ -184,9 +148,22 @@ class Hook:
 
     async def asked(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:
         """One member's settled answer; None where it failed and that is no reason to stop."""
+        answer = self._called(member, arguments)
+        return await self._settled(member, answer) if self._is_awaitable(answer) else answer
+
+    def _called(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:
+        """One member's answer or an awaitable; None where it failed and that is no reason to stop."""
         try:
-            answer = member.call(arguments)
-            return await member.settled(answer) if self._is_awaitable(answer) else answer
+            return member.call(arguments)
+        except PluginFailed:
+            if self._closed:
+                raise
+            return None
+
+    async def _settled(self, member: Guarded, answer: Awaitable[Any]) -> Any:
+        """What an awaitable becomes; None where the member failed and that is no reason to stop."""
+        try:
+            return await member.settled(answer)
         except PluginFailed:
             if self._closed:
                 raise

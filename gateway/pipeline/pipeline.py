@@ -186,7 +186,6 @@ class Pipeline:
         reason = None if error is None else error.reason
         request = pending.request
         is_known = reason is not Reason.NOT_FOUND
-        principal = pending.caller.principal
         self._record(
             RequestRecord(
                 request.model if is_known else "",
@@ -199,29 +198,29 @@ class Pipeline:
                 pending.plan.rows if pending.sent else 0,
                 pending.batch_rows,
                 pending.is_cold,
-                "" if principal is None else principal.id,
-                "" if principal is None else principal.tenant,
+                pending.caller.id,
+                pending.caller.tenant,
             )
         )
 
     def refused(self, protocol: str, error: GatewayError, model: str = "", caller: Caller = ANYBODY) -> None:
         """Records a request that was not understood, or not let in to a model."""
         is_known = error.reason is not Reason.NOT_FOUND and self._catalogue.knows(model)
-        principal, tenant = "", ""
-        if caller.principal is not None:
-            principal, tenant = caller.principal.id, caller.principal.tenant
         record = RequestRecord(
-            model if is_known else "", 0, protocol, error.reason, 0.0, principal=principal, tenant=tenant
+            model if is_known else "",
+            0,
+            protocol,
+            error.reason,
+            0.0,
+            principal=caller.id,
+            tenant=caller.tenant,
         )
         self._record(record)
 
     def answered(self, request: InferRequest, version: int, caller: Caller) -> None:
         """Records a request that was answered without a model."""
-        principal, tenant = "", ""
-        if caller.principal is not None:
-            principal, tenant = caller.principal.id, caller.principal.tenant
         record = RequestRecord(
-            request.model, version, request.protocol, None, 0.0, principal=principal, tenant=tenant
+            request.model, version, request.protocol, None, 0.0, principal=caller.id, tenant=caller.tenant
         )
         self._record(record)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,12 +11,10 @@ from gateway.core.errors import GatewayError
 from gateway.core.messages import Ticket
 from gateway.hooks.manager import Hooks
 from gateway.pipeline.control import Changed, Listed, RepositoryService
-from gateway.pipeline.policies import Policies, Serving
-from gateway.pipeline.rights import Rights
+from gateway.pipeline.policies import STAGES, Policies, Serving
+from gateway.pipeline.rights import Rights, go_on_if
 from gateway.pipeline.service import InferenceService
 from gateway.pipeline.tasks import Tasks
-
-_STAGES = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
 
 
 class Policed(NamedTuple):
@@ -31,7 +28,7 @@ class Policed(NamedTuple):
 def policed(pipeline: Serving, repository: RepositoryService, hooks: Hooks, tasks: Tasks) -> Policed:
     """The services behind the policies that `hooks` make."""
     rights = None if hooks.get("authenticate") is None else Rights(hooks.get("authorize"))
-    if rights is None and all(hooks.get(name) is None for name in _STAGES):
+    if rights is None and all(hooks.get(name) is None for name in STAGES):
         return Policed(pipeline, repository, None)
     policies = Policies(pipeline, hooks, rights, tasks)
     if rights is None:
@@ -74,41 +71,13 @@ class PolicedRepository:
         """See RepositoryService; files and a configuration of the caller's own are an upload."""
         operation = Operation.UPLOAD if files or config is not None else Operation.LOAD
         go_on = partial(self._inner.load, name, config, files, changed)
-        return self._if_may(caller, operation, name, go_on, changed)
+        check = partial(self._rights.check, caller, operation, name)
+        return go_on_if(check, go_on, changed, self._tasks)
 
     def unload(
         self, name: str, changed: Changed, *, unload_dependents: bool = False, caller: Caller = ANYBODY
     ) -> Ticket | None:
         """See RepositoryService."""
         go_on = partial(self._inner.unload, name, changed, unload_dependents=unload_dependents)
-        return self._if_may(caller, Operation.LOAD, name, go_on, changed)
-
-    def _if_may(
-        self,
-        caller: Caller,
-        operation: Operation,
-        model: str,
-        go_on: Callable[[], Ticket | None],
-        changed: Changed,
-    ) -> Ticket | None:
-        try:
-            waiting = self._rights.check(caller, operation, model)
-        except GatewayError as error:
-            changed(error)
-            return None
-        if waiting is None:
-            return go_on()
-        self._tasks.begin(_later(waiting, go_on, changed), "authorize")
-        return None
-
-
-async def _later(waiting: Awaitable[None], go_on: Callable[[], Ticket | None], changed: Changed) -> None:
-    try:
-        await waiting
-    except GatewayError as error:
-        changed(error)
-        return
-    try:
-        go_on()
-    except GatewayError as error:
-        changed(error)
+        check = partial(self._rights.check, caller, Operation.LOAD, name)
+        return go_on_if(check, go_on, changed, self._tasks)

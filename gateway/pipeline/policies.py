@@ -24,10 +24,13 @@ from gateway.hooks.manager import Hooks
 from gateway.hooks.values import Target
 from gateway.pipeline.passage import Answering, Passage, Streaming
 from gateway.pipeline.pipeline import not_found
-from gateway.pipeline.rights import Rights
+from gateway.pipeline.rights import Rights, go_on_if
 from gateway.pipeline.service import Described, InferenceService
 from gateway.pipeline.statistics import Counted
 from gateway.pipeline.tasks import Tasks
+
+# The hooks that policies call, in their order.
+STAGES = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
 
 
 class Serving(InferenceService, Protocol):
@@ -282,7 +285,7 @@ class Policies:
         if self._rights is None:
             go_on()
             return
-        self._if_may(lambda: self._look(caller, model, version), go_on, described)
+        go_on_if(partial(self._look, caller, model, version), go_on, described, self._tasks)
 
     def statistics(
         self, model: str, version: int | str, counted: Counted, caller: Caller = ANYBODY
@@ -293,8 +296,7 @@ class Policies:
         if not model:
             return self._pipeline.statistics("", 0, partial(self._visible, caller, counted))
         go_on = partial(self._pipeline.statistics, model, version, counted)
-        self._if_may(lambda: self._look(caller, model, version), go_on, counted)
-        return None
+        return go_on_if(partial(self._look, caller, model, version), go_on, counted, self._tasks)
 
     def _visible(
         self, caller: Caller, counted: Counted, result: tuple[VersionStatistics, ...] | GatewayError
@@ -331,22 +333,6 @@ class Policies:
             return None
         return self._check(caller, model, version)
 
-    def _if_may(
-        self,
-        check: Callable[[], Awaitable[None] | None],
-        go_on: Callable[[], Any],
-        refused: Callable[[GatewayError], None],
-    ) -> None:
-        try:
-            waiting = check()
-        except GatewayError as error:
-            refused(error)
-            return
-        if waiting is None:
-            go_on()
-        else:
-            self._tasks.begin(_if_may_later(waiting, go_on, refused), "authorize")
-
     def refused(self, protocol: str, error: GatewayError, model: str = "", caller: Caller = ANYBODY) -> None:
         """See InferenceService."""
         self._pipeline.refused(protocol, error, model, caller)
@@ -358,17 +344,6 @@ class Policies:
     def is_ready(self) -> bool:
         """See InferenceService."""
         return self._pipeline.is_ready()
-
-
-async def _if_may_later(
-    waiting: Awaitable[None], go_on: Callable[[], Any], refused: Callable[[GatewayError], None]
-) -> None:
-    try:
-        await waiting
-    except GatewayError as error:
-        refused(error)
-        return
-    go_on()
 
 
 async def _awaited(work: Awaitable[Any]) -> None:

@@ -7,12 +7,16 @@ nobody has ever used.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from gateway.core.caller import Caller, Operation, Principal
 from gateway.core.errors import Forbidden, GatewayError, Unauthenticated
 from gateway.hooks.calling import Hook
 from gateway.pipeline.pipeline import not_found
+from gateway.pipeline.tasks import Tasks
+
+T = TypeVar("T")
 
 
 class Rights:
@@ -69,6 +73,34 @@ class Rights:
         if answer is None or isinstance(answer, bool):
             return bool(answer)
         return _as_bool(answer)
+
+
+def go_on_if(
+    check: Callable[[], Awaitable[None] | None],
+    go_on: Callable[[], T],
+    refused: Callable[[GatewayError], object],
+    tasks: Tasks,
+) -> T | None:
+    """Goes on where `check` raises nothing: now, and gives what that gives, or after its awaitable."""
+    try:
+        waiting = check()
+    except GatewayError as error:
+        refused(error)
+        return None
+    if waiting is None:
+        return go_on()
+    tasks.begin(_go_on_later(waiting, go_on, refused), "authorize")
+    return None
+
+
+async def _go_on_later(
+    waiting: Awaitable[None], go_on: Callable[[], object], refused: Callable[[GatewayError], object]
+) -> None:
+    try:
+        await waiting
+        go_on()
+    except GatewayError as error:
+        refused(error)
 
 
 async def _as_bool(answer: Awaitable[bool | None]) -> bool:

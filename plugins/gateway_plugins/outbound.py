@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from gateway.core.addresses import is_loopback
 
 _CHUNK_BYTES = 16 << 10
 
@@ -23,16 +24,6 @@ def checked_url(url: str, *, is_http_allowed: bool) -> str:
     if parts.scheme == "https" or (parts.scheme == "http" and is_http_allowed and is_loopback(host)):
         return url
     raise ValueError("must begin with https://; http:// goes to this machine alone, where that is allowed")
-
-
-def is_loopback(host: str) -> bool:
-    """True for names and addresses of this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def new_session(timeout_s: float) -> aiohttp.ClientSession:

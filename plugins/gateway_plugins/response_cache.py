@@ -166,8 +166,7 @@ def key_of(request: InferRequest, version: int, caller: Caller) -> bytes:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
 
-    tenant = "" if caller.principal is None else caller.principal.tenant
-    for text in (tenant, request.model, str(version), request.protocol):
+    for text in (caller.tenant, request.model, str(version), request.protocol):
         add(text.encode())
     for tensor in request.inputs:
         add(f"{tensor.name}\0{tensor.dtype.name}\0{tensor.shape}".encode())

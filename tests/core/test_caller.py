@@ -90,3 +90,8 @@ def test_a_caller_is_asked_for_headers_by_lower_case_names() -> None:
     caller = Caller(None, ((b"a", b"1"), (b"a", b"2")))
     assert caller.header("a") == "1"
     assert caller.header("b") is None
+
+
+def test_who_calls_in_a_word() -> None:
+    anna, nobody = Caller(Principal("anna", "shop")), Caller()
+    assert (anna.id, anna.tenant, nobody.id, nobody.tenant) == ("anna", "shop", "", "")

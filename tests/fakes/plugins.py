@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway.core.clock import Clock
 from gateway.hooks.contract import Process
 from gateway.hooks.manager import Hooks, Loaded, implemented_by
-from gateway.hooks.values import Start
 from gateway.hooks.watch import Watch
 
 
@@ -37,8 +36,3 @@ def hooks(
     return Hooks(
         loaded, process, watch or Watch(1.0), clock or still(), Failures() if failures is None else failures
     )
-
-
-def start(process: str = "front", clock: Clock | None = None) -> Start:
-    """What a plugin is told when it is made."""
-    return Start(process, clock or still(), clock or still(1_700_000_000.0))

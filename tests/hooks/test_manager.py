@@ -13,7 +13,8 @@ from gateway.hooks.contract import Process
 from gateway.hooks.manager import GROUP, Hooks, Installed, PluginFault, implemented_by, installed, load, told
 from gateway.hooks.settings import PluginSettings
 from gateway.hooks.watch import Watch
-from tests.fakes.plugins import start, still
+from gateway.testing import start
+from tests.fakes.plugins import still
 
 
 class NameSettings(BaseModel):

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.core.caller import ANYBODY, Caller
 from gateway.core.messages import InferRequest
+from gateway.testing import start
 from gateway_plugins.header_transform import HeaderTransform, HeaderTransformSettings
-from tests.fakes.plugins import start
 
 SETTINGS = HeaderTransformSettings(parameters={"x-region": "region"}, answers={"x-served-by": "us"})
 CALLER = Caller(None, ((b"x-region", b"eu"), (b"x-other", b"1")))

@@ -8,9 +8,8 @@ from math import inf
 import pytest
 
 from gateway.core.caller import Credentials, Operation
-from gateway.testing import Bench
+from gateway.testing import Bench, start
 from gateway_plugins.mtls import Mtls, MtlsSettings
-from tests.fakes.plugins import start
 
 SETTINGS = {
     "subjects": [

@@ -13,9 +13,8 @@ import pytest
 
 from gateway.core.caller import Credentials, Grant, Operation, Principal
 from gateway.hooks import hookimpl
-from gateway.testing import Bench, ManualClock
+from gateway.testing import Bench, ManualClock, start
 from gateway_plugins.opa import MAX_ANSWER_BYTES, TOKEN_S, Opa, OpaSettings
-from tests.fakes.plugins import start
 from tests.fakes.upstream import HttpUpstream
 
 PATH = "/v1/data/gateway/allow"

@@ -27,14 +27,13 @@ def event(
     caller: Caller,
 ) -> dict[str, Any]:
     """The event; holds nothing of headers, and of tensors and parameters what the settings leave."""
-    principal = caller.principal
     data: dict[str, Any] = {
         "model": response.model,
         "version": response.version,
         "request_id": request.id,
         "protocol": request.protocol,
-        "principal": "" if principal is None else principal.id,
-        "tenant": "" if principal is None else principal.tenant,
+        "principal": caller.id,
+        "tenant": caller.tenant,
         "parameters": _parameters(settings, request.parameters),
     }
     if settings.inputs:

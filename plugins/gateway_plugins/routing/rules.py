@@ -111,7 +111,7 @@ def _matches(rule: Rule, request: InferRequest, caller: Caller, wall: float) -> 
 def _chosen(rule: Rule, request: InferRequest, caller: Caller, draw: Callable[[], float]) -> Choice | None:
     choices = rule.choices
     if not choices:
-        return rule.by_tenant.get("" if caller.principal is None else caller.principal.tenant)
+        return rule.by_tenant.get(caller.tenant)
     if len(choices) == 1:
         return choices[0]
     unit = rule.unit(request, caller)

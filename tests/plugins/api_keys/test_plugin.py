@@ -12,11 +12,10 @@ import pytest
 from gateway.core.caller import Credentials, Principal
 from gateway.core.errors import Unauthenticated
 from gateway.core.grants import parse_grant
-from gateway.testing import Bench, ManualClock
+from gateway.testing import Bench, ManualClock, start
 from gateway_plugins.api_keys.keys import Key, new_key
 from gateway_plugins.api_keys.plugin import USED_S, ApiKeys, ApiKeySettings
 from gateway_plugins.api_keys.store import Store, make_pepper, read_pepper
-from tests.fakes.plugins import start
 
 
 class World:

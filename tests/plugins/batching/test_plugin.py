@@ -1,6 +1,6 @@
 from gateway.hooks.manager import Loaded, implemented_by, registered
+from gateway.testing import start
 from gateway_plugins.batching.plugin import STRATEGIES, Batching
-from tests.fakes.plugins import start
 
 
 def test_the_strategies_are_registered_under_their_names() -> None:

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from gateway.core.caller import Credentials, Operation, Principal
 from gateway.core.errors import Unauthenticated
-from gateway.testing import Bench, ManualClock
+from gateway.testing import Bench, ManualClock, start
 from gateway_plugins.jwt_auth.plugin import RECHECK_S, JwtAuth
 from gateway_plugins.jwt_auth.settings import JwtSettings
-from tests.fakes.plugins import start
 from tests.fakes.tokens import AUDIENCE, ISSUER, NOW, claims, header, key_set, segment, signed, signer, token
 from tests.fakes.upstream import HttpUpstream
 

@@ -14,9 +14,10 @@ from gateway.core.messages import InferRequest
 from gateway.core.model import ModelKey
 from gateway.core.records import RequestRecord
 from gateway.hooks.values import Release
+from gateway.testing import start
 from gateway_plugins.limits.plugin import Limits
 from gateway_plugins.limits.settings import LimitsSettings
-from tests.fakes.plugins import hooks, start
+from tests.fakes.plugins import hooks
 
 QUIET = Caller(Principal("q", "quiet"))
 NOISY = Caller(Principal("n", "noisy"))

@@ -13,12 +13,11 @@ from gateway.core.caller import ANYBODY, Caller
 from gateway.core.errors import InvalidInput
 from gateway.core.messages import InferRequest
 from gateway.hooks.values import Target
-from gateway.testing import Bench
+from gateway.testing import Bench, start
 from gateway.testing.models import Function
 from gateway_plugins.routing.plugin import Routing
 from gateway_plugins.routing.router import ALIASES
 from gateway_plugins.routing.settings import RoutingSettings
-from tests.fakes.plugins import start
 
 REQUEST = InferRequest("m", 0, ())
 RULE = {"name": "beta", "match": {"headers": {"x-stage": "beta"}}, "target": {"model": "m", "version": 2}}
