@@ -53,6 +53,7 @@ from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl, Repository
 from gateway.pipeline.demand import DemandReport, gauges
 from gateway.pipeline.instances import Instances
+from gateway.pipeline.measuring import Measuring
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.policed import policed
@@ -67,7 +68,7 @@ from gateway.scheduling.queues import Queue, make_queue
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters as RequestCounters
 from gateway.telemetry.logs import Logs
-from gateway.telemetry.series import FrontReport, Gauges
+from gateway.telemetry.series import FrontReport
 from gateway.telemetry.trace_log import TraceLog, first_number, to_standard_error
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listener import Listener
@@ -128,6 +129,7 @@ class Front:
         may_control = config.server.insecure_dev or self._plugins.authenticates
         control = Repository(self._asks) if may_control else NoControl()
         hooks = self._plugins.hooks
+        self._measuring = Measuring(hooks.get("measures"))
         served = policed(self._pipeline, control, hooks, self._tasks)
         telemetry = config.telemetry
         self._logs = Logs("front", is_json=telemetry.log_style == "json", settings=telemetry.log)
@@ -333,15 +335,13 @@ class Front:
         self._loop.call_later(self._config.telemetry.flush_s, self._flush)
 
     def _hand_over_counters(self) -> None:
-        self._hand_over(self._counters.reports(self._gauges()))
+        listeners = [listener.statistics() for listener in self._listeners.values()]
+        now = gauges(self._catalogue, listeners, self._plugins.failures)
+        self._hand_over(self._counters.reports(now) + self._measuring.reports())
 
     def _hand_over(self, reports: list[FrontReport]) -> None:
         for report in reports:
             self._channel.send(Counters(msgspec.msgpack.encode(report)))
-
-    def _gauges(self) -> Gauges:
-        listeners = [listener.statistics() for listener in self._listeners.values()]
-        return gauges(self._catalogue, listeners, self._plugins.failures)
 
 
 async def serve(fd: int) -> int:

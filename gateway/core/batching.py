@@ -19,7 +19,7 @@ whether an answer keeps the rules; the queue asks it each time, as the tests do.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -88,6 +88,16 @@ class Formed(NamedTuple):
 
 Strategy = Callable[[float, Sequence[Queued], Policy, Observed], Formed]
 NOTHING = Formed()
+
+
+class Strategies(NamedTuple):
+    """Who can form batches, by name; `on_fault` must be told of the one that broke a rule or raised."""
+
+    by_name: Mapping[str, Strategy] = {}
+    on_fault: Callable[[str], None] = lambda name: None
+
+
+NO_STRATEGIES = Strategies()
 
 
 def urgency(one: Queued, policy: Policy) -> tuple[int, float, float, int]:

@@ -144,6 +144,26 @@ class Hook:
         except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
             return
 
+    # ---- [collect] ------------------------------------------------------------------------------
+
+    def collect(self, fault_of: Callable[[Any], str]) -> list[tuple[str, Any]]:
+        """What each gives, with its plugin's name; left out is whoever fails or has a fault. Never fails."""
+        found: list[tuple[str, Any]] = []
+        for member in self.members:
+            try:
+                answer = member.call(())
+            except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
+                continue
+            if self._is_awaitable(answer):
+                member.cannot_wait(answer)
+            elif answer is not None:
+                fault = fault_of(answer)
+                if fault:
+                    member.cannot_be(fault)
+                else:
+                    found.append((member.plugin, answer))
+        return found
+
     # ---- all ------------------------------------------------------------------------------------
 
     async def asked(self, member: Guarded, arguments: tuple[Any, ...]) -> Any:

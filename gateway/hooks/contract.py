@@ -25,6 +25,7 @@ class Mode(enum.Enum):
     GATE = "gate"  # each is asked and may refuse; the functions they return are called at the end
     AROUND = "around"  # the async context managers that they return are entered, the first outermost
     NOTIFY = "notify"  # told; results mean nothing
+    COLLECT = "collect"  # asked now and then, and what all return is taken together
     REGISTER = "register"  # asked once at start, and what all return is collected
 
 

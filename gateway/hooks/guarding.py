@@ -112,6 +112,10 @@ class Guarded:
         drop(answer)
         return self._failure(GARBAGE, TypeError("it is async where it must not be"))
 
+    def cannot_be(self, fault: str) -> PluginFailed:
+        """The failure of an answer of the right type with something in it that must not be."""
+        return self._failure(GARBAGE, TypeError(fault))
+
     def _well(self) -> None:
         if self._breaker.is_open:
             self._breaker.went_well()

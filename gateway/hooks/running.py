@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from gateway.core.batching import Strategy
+from gateway.core.batching import Strategies, Strategy
 from gateway.core.clock import Clock
 from gateway.hooks.contract import Process
+from gateway.hooks.guarding import GARBAGE
 from gateway.hooks.manager import Hooks, Loaded, PluginFault, installed, load, registered
 from gateway.hooks.settings import PluginSettings
 from gateway.hooks.values import Changeable, IsUp, Start, everything_is_up
@@ -67,10 +68,14 @@ class Plugins:
                 except Exception:
                     log.exception("plugin '%s' does not take its new settings", name)
 
-    def strategies(self) -> Mapping[str, Strategy]:
+    def strategies(self) -> Strategies:
         """Who can form batches, by name; of two with one name the first plugin's. Raises PluginFault."""
-        found = registered(self.loaded, "register_batching")
-        return {name: one for _, named in reversed(found) for name, one in named.items()}
+        by_name: dict[str, Strategy] = {}
+        whose: dict[str, str] = {}
+        for plugin, named in reversed(registered(self.loaded, "register_batching")):
+            by_name.update(named)
+            whose.update(dict.fromkeys(named, plugin))
+        return Strategies(by_name, lambda name: self._failed(whose[name], "register_batching", GARBAGE))
 
     async def start(self) -> None:
         """Must be called in the main thread, on the loop that calls the plugins."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.batching import Strategy
 from gateway.core.caller import Caller, Credentials, Operation, Principal
+from gateway.core.measures import Measure
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.records import RequestRecord
 from gateway.hooks.contract import Fails, Mode, Process, hook
@@ -134,6 +135,16 @@ def on_request(record: RequestRecord) -> Awaitable[None] | None:
     """[notify] A request has ended: exactly one record for each, whatever became of it.
 
     Called after it was answered. Of async implementations a thousand may be under way; more are not called.
+    """
+
+
+@hook(Mode.COLLECT, fails=Fails.OPEN, timeout_s=0.05, answers=(tuple,))
+def measures() -> tuple[Measure, ...] | None:
+    """[collect] Numbers for the page of metrics, where they are called `gateway_plugin_<plugin>_<name>`.
+
+    Called once a second in each front; must not be async. No more than 2,000 of a plugin; where one of them
+    is none (see gateway.core.measures) that is a failure and none of its plugin's are taken. What is given
+    once stays on the page at its last value. Labels must not hold what callers can make up.
     """
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
-from gateway.core.batching import Strategy
+from gateway.core.batching import NO_STRATEGIES, Strategies
 from gateway.core.clock import Clock
 from gateway.core.model import ModelSpec
 from gateway.scheduling.contract import InstanceEvents, Loop
@@ -29,17 +28,17 @@ def make_queue(  # ruff: ignore[too-many-arguments] - the surroundings of a queu
     poison: PoisonList,
     events: InstanceEvents,
     executions: Executions,
-    strategies: Mapping[str, Strategy] = {},
+    strategies: Strategies = NO_STRATEGIES,
 ) -> Queue:
     """What requests for a version with this spec wait in; its own batches where no strategy is named."""
     if spec.sequence is not None:
         return SequenceQueue(spec, settings, loop, clock, events, executions)
     queue = ModelQueue(spec, settings, loop, clock, poison, events, executions)
     name = spec.batching.strategy
-    if name in strategies:
-        queue.wait_in(StrategyRoom(spec, strategies[name], settings.max_queue_requests))
+    if name in strategies.by_name:
+        queue.wait_in(StrategyRoom(spec, strategies, settings.max_queue_requests))
     elif name:
-        known = ", ".join(sorted(strategies)) or "none"
+        known = ", ".join(sorted(strategies.by_name)) or "none"
         log.warning(
             "model %s: there is no batching strategy '%s' (known: %s); it has the queue's own batches",
             *(spec.key, name, known),

@@ -27,7 +27,7 @@ from gateway.core.batching import (
     Observed,
     Policy,
     Queued,
-    Strategy,
+    Strategies,
     broken_rule,
     urgency,
 )
@@ -52,10 +52,11 @@ class StrategyRoom:
     are batches formed and not yet taken; `waiting` counts both. A closed request stays until it is met.
     """
 
-    def __init__(self, spec: ModelSpec, strategy: Strategy, max_requests: int) -> None:
+    def __init__(self, spec: ModelSpec, strategies: Strategies, max_requests: int) -> None:
         batching = spec.batching
         self._spec = spec
-        self._strategy = strategy
+        self._strategy = strategies.by_name[batching.strategy]
+        self._on_fault = strategies.on_fault
         self._max_requests = max_requests
         self._policy = Policy(
             spec.max_batch_size,
@@ -152,6 +153,7 @@ class StrategyRoom:
 
     def _count(self, fault: str) -> None:
         self.faults += 1
+        self._on_fault(self._spec.batching.strategy)
         if self.faults & (self.faults - 1) == 0:  # the first, and then ever more seldom
             log.error(
                 "batching strategy '%s' of model %s: %s (fault %d); requests go in their order instead",

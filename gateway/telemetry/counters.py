@@ -13,6 +13,7 @@ from math import inf
 from gateway.core.clock import Clock, wall_s
 from gateway.core.records import RequestRecord
 from gateway.telemetry.executions import SIZES_A_PART, Executions
+from gateway.telemetry.plugin_series import PluginSums
 from gateway.telemetry.series import (
     BATCH_BOUNDS,
     LATENCY_BOUNDS_S,
@@ -215,6 +216,7 @@ class Merged:
         self._gone_failures: dict[tuple[str, str, str], int] = {}
         self._executions: dict[int, dict[Model, ExecutionSeries]] = {}
         self._gone_executions: dict[Model, ExecutionSeries] = {}
+        self.plugins = PluginSums()
 
     def update(self, front: int, report: FrontReport) -> None:
         """Replaces what is known of `front` by its newer, larger counts."""
@@ -224,6 +226,7 @@ class Merged:
         ran = self._executions.setdefault(front, {})
         for part in report.executions:
             ran.setdefault((part.model, part.version), part).take(part)
+        self.plugins.update(front, report.plugins)
         if report.gauges is not None:
             self._gauges[front] = report.gauges
 
@@ -232,6 +235,7 @@ class Merged:
         _add_all(self._gone, self._current.pop(front, {}))
         _add_executions(self._gone_executions, self._executions.pop(front, {}))
         _add_failures(self._gone_failures, self._gauges.pop(front, None))
+        self.plugins.retire(front)
 
     def series(self, model: str = "") -> list[Series]:
         """The sums, in a stable order; those of one model, or of all."""

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from gateway.telemetry.counters import Merged
 from gateway.telemetry.device_series import device_families, render_devices_as_triton
 from gateway.telemetry.machine import DeviceReading
+from gateway.telemetry.plugin_series import plugin_families
 from gateway.telemetry.series import Histogram
 from gateway.telemetry.triton_names import render_as_triton
 
@@ -113,6 +114,7 @@ class _Page(Collector):
         yield from device_families(self._devices)
         yield from _memory(self._facts)
         yield from _upstreams(self._facts)
+        yield from plugin_families(self._merged.plugins)
 
 
 def _requests(merged: Merged) -> Iterable[Metric]:

@@ -10,6 +10,8 @@ from bisect import bisect_left
 
 import msgspec
 
+from gateway.telemetry.plugin_series import PluginSeries
+
 # Seconds; from a hot micro-model to a stuck one, a factor of about 2 each.
 LATENCY_BOUNDS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -188,3 +190,4 @@ class FrontReport(msgspec.Struct, frozen=True):
     series: list[Series]
     gauges: Gauges | None = None
     executions: list[ExecutionSeries] = []
+    plugins: list[PluginSeries] = []

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.control.messages import FromFront, ModelView, Snapshot, VersionView
 from gateway.core.clock import monotonic_ns
+from gateway.core.measures import Labels, fault_of
 from gateway.core.model import ModelKey, ModelSpec
 from gateway.core.records import RequestRecord
 from gateway.frontends.guard import guard_of
@@ -105,6 +106,12 @@ class Bench:
         answer = await {"rest": ask_rest, "grpc": ask_grpc}[protocol](self._protocols.route, asked)
         await self.settle()
         return answer
+
+    def measures(self) -> dict[tuple[str, str, Labels], float]:
+        """What the plugins would have on the page of metrics, by (plugin, name, labels)."""
+        hook = self._hooks.get("measures")
+        told = [] if hook is None else hook.collect(fault_of)
+        return {(plugin, one.name, one.labels): one.value for plugin, given in told for one in given}
 
     async def settle(self) -> None:
         """Lets what plugins do in the background go as far as it can without anything else happening."""

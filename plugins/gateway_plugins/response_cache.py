@@ -19,6 +19,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.caller import Caller, matches
+from gateway.core.measures import Measure
 from gateway.core.messages import SEQUENCE_PARAMETERS, InferRequest, InferResponse
 from gateway.core.tensor import Tensor
 from gateway.hooks import Start, hookimpl
@@ -111,6 +112,16 @@ class ResponseCache:
             copied = _copied(response)
             self._keep(asking.key, copied, size + _ENTRY_BYTES)
             asking.answered.set_result(copied)
+
+    @hookimpl
+    def measures(self) -> tuple[Measure, ...]:
+        """How often an answer was known, was another's, was not known; and what is remembered."""
+        asked = {"hit": self.hits, "shared": self.shared, "miss": self.misses}
+        return (
+            *[Measure("lookups", "counter", count, (("result", how),)) for how, count in asked.items()],
+            Measure("bytes", "gauge", self._size, (), "Of the answers that are remembered."),
+            Measure("answers", "gauge", len(self._kept), (), "Answers that are remembered."),
+        )
 
     # ---- what is known -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 
 from gateway.core.caller import Principal
+from gateway.core.measures import Measure
 from gateway.core.messages import InferResponse
 from gateway.hooks import hookimpl
 from gateway.hooks.values import Target
@@ -87,6 +88,24 @@ class Faulty:
             "on_request",
             ((b"x-fault", f"on_request={self.way}".encode()),) if record.model == "simple" else (),
         )
+
+    @hookimpl
+    def measures(self):
+        if self.way == "raise":
+            raise KeyError("canary-secret")
+        if self.way == "block":
+            time.sleep(60)
+        if self.way == "huge":
+            return (Measure("big", "gauge", 1.0, (("label", "x" * HUGE),)), *many())
+        return hangs() if self.way == "hang" else (17,)
+
+
+async def hangs():
+    await asyncio.Event().wait()
+
+
+def many():
+    return [Measure("many", "gauge", 1.0, (("number", str(number)),)) for number in range(1999)]
 
 
 class Raise(Faulty):

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.caller import Credentials, Grant, Operation, Principal
 from gateway.core.errors import Reason
+from gateway.core.measures import fault_of
 from gateway.core.records import RequestRecord
 from gateway.hooks import hookimpl
 from gateway.testing import Bench, start
@@ -111,3 +112,37 @@ def test_in_a_gateway(tmp_path: Path) -> None:
     assert (line["tenant"], line["principal"], line["model"]) == ("shop", "anna", "echo")
     assert (line["requests"], line["rows"]) == ("2", "4")
     assert float(line["device_seconds"]) >= 0.0
+
+
+def test_all_that_was_used_is_on_the_page(tmp_path: Path) -> None:
+    plugin = meter(tmp_path / "costs.csv")
+    for _ in range(2):
+        plugin.on_request(record(rows=3, batch_rows=12, compute_s=0.4))
+        asyncio.run(plugin.write())
+    told = {one.name: one.value for one in plugin.measures()}
+    assert told == {
+        "requests": 2, "failed": 0, "rows": 6, "device_seconds": pytest.approx(0.2), "tokens": 0,
+    }  # fmt: skip
+    assert plugin.measures()[0].labels == (("tenant", "shop"), ("principal", "anna"), ("model", "fraud"))
+
+
+def test_callers_without_end_share_a_line_on_the_page(tmp_path: Path) -> None:
+    plugin = meter(tmp_path / "costs.csv")
+    for number in range(3000):
+        plugin.on_request(record(f"p{number}"))
+    told = plugin.measures()
+    assert fault_of(told) == ""
+    assert sum(one.value for one in told if one.name == "requests") == 3000
+
+
+def test_each_element_of_the_outputs_that_are_meant_is_a_token(tmp_path: Path) -> None:
+    file = tmp_path / "costs.csv"
+
+    async def run() -> None:
+        async with Bench(CostMeter(CostMeterSettings(file=file, tokens=("x",)), start())) as bench:
+            await bench.infer("echo", {"x": [[1.0, 2.0, 3.0]]})
+            await bench.infer("echo", {"x": [[4.0]]}, protocol="grpc")
+
+    asyncio.run(run())
+    assert [line["tokens"] for line in lines(file)] == ["4"]
+    assert "transform_response" in meter(file).unused

@@ -207,3 +207,17 @@ def test_in_a_gateway(protocol: str) -> None:
 
     assert asyncio.run(run()) == [2.0, 2.0, 3.0, 5.0, 2.0]
     assert sum(runs) == 4
+
+
+def test_what_was_known_is_on_the_page() -> None:
+    async def run() -> dict[str, float]:
+        async with Bench(cache()) as bench:
+            for value in (1.0, 1.0, 2.0):
+                await bench.infer("echo", {"x": [[value]]})
+            told = bench.measures()
+            return {f"{name}{labels[0][1] if labels else ''}": one for (_, name, labels), one in told.items()}
+
+    told = asyncio.run(run())
+    assert (told["lookupshit"], told["lookupsmiss"], told["lookupsshared"]) == (1, 2, 0)
+    assert told["answers"] == 2
+    assert told["bytes"] > 0

@@ -138,3 +138,17 @@ def test_one_that_cannot_be_imported_stops_the_start_or_is_left_out_where_that_i
     with gateway(ROOT / "model_repo", environment=environment) as running:
         assert over_rest(running, "")[0] == 200
         assert "optional plugin left out: plugin 'absent' cannot be imported" in running.log.read_text()
+
+
+def test_measures_that_are_none_are_counted_and_those_of_others_are_on_the_page(served: Gateway) -> None:
+    """They are asked for every second, so those that fail are soon left alone."""
+    kinds = {"raise": "raised", "hang": "garbage", "block": "blocked", "garbage": "garbage"}
+    names = [
+        f'gateway_plugin_failures_total{{hook="measures",kind="{kind}",plugin="{plugin}"}}'
+        for plugin, kind in kinds.items()
+    ]
+    until_blocking(lambda: all(served.page().get(name, 0) >= 1 for name in names), GENEROUS_S)
+    page = served.page()
+    (big,) = [name for name in page if name.startswith("gateway_plugin_huge_big")]
+    assert len(big) < 400
+    assert sum(name.startswith("gateway_plugin_huge_many{") for name in page) == 1999

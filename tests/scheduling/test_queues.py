@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from gateway.core.batching import Formed, Observed, Policy, Queued
+from gateway.core.batching import Formed, Observed, Policy, Queued, Strategies
 from gateway.core.model import BatchPolicy, ModelSpec
 from gateway.core.sequence import SequenceBatching
 from gateway.scheduling.pending import Pending
@@ -22,7 +22,7 @@ def made(spec: ModelSpec, strategies: dict[str, object] | None = None) -> tuple[
     clock = FakeClock()
     loop = FakeLoop(clock)
     surroundings = (SchedulingSettings(), loop, clock, PoisonList(1.0), FakeEvents())
-    return make_queue(spec, *surroundings, Executions("m", 1, clock), strategies or {}), loop
+    return make_queue(spec, *surroundings, Executions("m", 1, clock), Strategies(strategies or {})), loop
 
 
 def test_a_stateful_model_has_a_queue_of_its_own_kind() -> None:

@@ -10,7 +10,7 @@ from math import inf
 import msgspec
 import pytest
 
-from gateway.core.batching import Formed, Observed, Policy, Queued, Strategy, broken_rule
+from gateway.core.batching import Formed, Observed, Policy, Queued, Strategies, Strategy, broken_rule
 from gateway.core.errors import GatewayError, InstanceDied, Overloaded
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.model import BatchPolicy
@@ -64,7 +64,9 @@ class Bench:
         self.strategy = Scripted(answer)
         policy = msgspec.structs.replace(policy or BatchPolicy(), strategy="scripted")
         spec = msgspec.structs.replace(doubling_spec(policy=policy), concurrency=concurrency)
-        self.room = StrategyRoom(spec, self.strategy, most)
+        self.faults: list[str] = []
+        strategies = Strategies({"scripted": self.strategy}, self.faults.append)
+        self.room = StrategyRoom(spec, strategies, most)
         settings, poison = SchedulingSettings(), PoisonList(600.0)
         executions = Executions("double", 1, self.clock)
         self.queue = ModelQueue(spec, settings, self.loop, self.clock, poison, FakeEvents(), executions)
@@ -204,6 +206,7 @@ def test_a_strategy_that_breaks_the_rules_is_counted_and_the_requests_go_in_thei
         link.double()
     assert all(bench.reasons(float(value)) == ["answer"] for value in range(11))
     assert bench.room.faults == 2
+    assert bench.faults == ["scripted", "scripted"]
     assert "batching strategy 'scripted' of model double/1" in caplog.text
     bench.queue.check()
 
@@ -287,7 +290,8 @@ def test_answers_keep_their_order_where_a_model_wants_that() -> None:
     loop = FakeLoop(clock)
     settings, executions = SchedulingSettings(), Executions("double", 1, clock)
     queue = ModelQueue(spec, settings, loop, clock, PoisonList(1.0), FakeEvents(), executions)
-    queue.wait_in(StrategyRoom(spec, lambda now, queued, *_: Formed(((queued[0],),)), 8))
+    one_by_one = Strategies({"s": lambda now, queued, *_: Formed(((queued[0],),))})
+    queue.wait_in(StrategyRoom(spec, one_by_one, 8))
     links = [FakeLink(worker, queue) for worker in (1, 2)]
     told: list[int] = []
     for link in links:

@@ -13,7 +13,8 @@ from gateway.telemetry.exposition import (
     UpstreamSeries,
     render,
 )
-from gateway.telemetry.series import Gauges, Histogram, QueueDepth
+from gateway.telemetry.plugin_series import PluginSeries
+from gateway.telemetry.series import FrontReport, Gauges, Histogram, QueueDepth
 
 
 class Facts:
@@ -97,3 +98,11 @@ def test_triton_names_only_on_request() -> None:
     page = render(Merged(), Facts(), "triton")
     assert page.startswith(render(Merged(), Facts())[:40])
     assert b"\n# TYPE nv_inference_request_success counter\n" in page
+
+
+def test_what_plugins_count_is_on_the_page() -> None:
+    merged = Merged()
+    series = PluginSeries("limits", "refusals", "counter", "Refused.", (("rule", "free"),), 3.0)
+    merged.update(0, FrontReport([], plugins=[series]))
+    merged.retire(0)
+    assert 'gateway_plugin_limits_refusals_total{rule="free"} 3.0' in render(merged, Facts()).decode()

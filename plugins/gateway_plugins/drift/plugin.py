@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.caller import Caller, matches
 from gateway.core.dtypes import NUMPY, DType
+from gateway.core.measures import MAX_MEASURES, Measure
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.tensor import Tensor
 from gateway.hooks import Start, hookimpl
@@ -92,6 +93,20 @@ class Drift:
         if any(matches(pattern, response.model) for pattern in settings.models):
             self._see(response.model, "inputs", request.inputs)
             self._see(response.model, "outputs", response.outputs)
+
+    @hookimpl
+    def measures(self) -> tuple[Measure, ...]:
+        """Of each tensor's last window: the largest index of its features, and how many have drifted."""
+        told: list[Measure] = []
+        for (model, side, tensor), one in self._watched.items():
+            if one.verdicts:
+                labels = (("model", model), ("side", side), ("tensor", tensor))
+                drifted = sum(each["verdict"] in _DRIFTED for each in one.verdicts)
+                told += [
+                    Measure("psi", "gauge", max(each["psi"] for each in one.verdicts), labels),
+                    Measure("drifted_features", "gauge", drifted, labels),
+                ]
+        return tuple(told[:MAX_MEASURES])
 
     @hookimpl
     async def on_start(self) -> None:
@@ -185,6 +200,9 @@ class Drift:
             if one.verdicts
         ]
         return {"at": datetime.fromtimestamp(self._wall(), UTC).isoformat(), "tensors": found}
+
+
+_DRIFTED = (Verdict.DRIFT.value, Verdict.SEVERE.value)
 
 
 def _values(tensor: Tensor) -> Values | None:

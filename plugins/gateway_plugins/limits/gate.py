@@ -9,17 +9,23 @@ refuse that half-way would waste what is done already, and a limit of 1 would wa
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 from gateway.core.caller import Caller
 from gateway.core.clock import Clock
+from gateway.core.measures import Measure
 from gateway.core.messages import InferRequest
 from gateway.hooks.values import Release
 from gateway_plugins.limits.concurrency import Held
-from gateway_plugins.limits.pressure import Pressure
+from gateway_plugins.limits.pressure import TOO_LATE, TOO_MANY, TOO_OFTEN, Pressure
 from gateway_plugins.limits.priority import effective
 from gateway_plugins.limits.rules import Rules
 from gateway_plugins.limits.settings import LimitsSettings
+
+_LIMITS: Final = {TOO_MANY: "adaptive", TOO_LATE: "codel", TOO_OFTEN: "retry_storm"}
+# Models whose limit is on the page of metrics; there may be more rules than that, not more models.
+_MAX_TOLD: Final = 500
 
 
 class Gate:
@@ -45,6 +51,15 @@ class Gate:
             return Held(places) if places else None
         return self._admit_under(self.pressure, request, caller, now)
 
+    def measures(self) -> tuple[Measure, ...]:
+        """How many were refused by which limit, and what the adaptive limits are now."""
+        told = [_refused(rule, limit, count) for rule, limit, count in self._rules.refusals()]
+        if self.pressure is not None:
+            told += [_refused("", _LIMITS[text], count) for text, count in self.pressure.refusals.items()]
+            limits = islice(self.pressure.limits(), _MAX_TOLD)
+            told += [Measure("adaptive_limit", "gauge", one, (("model", name),)) for name, one in limits]
+        return tuple(told)
+
     def _admit_under(
         self, pressure: Pressure, request: InferRequest, caller: Caller, now: float
     ) -> Release | None:
@@ -57,3 +72,7 @@ class Gate:
             places += ((pressure.counters, request.model),)
         plan.take(now)
         return Held(places) if places else None
+
+
+def _refused(rule: str, limit: str, count: int) -> Measure:
+    return Measure("refusals", "counter", count, (("rule", rule), ("limit", limit)), "Requests refused.")

@@ -7,6 +7,7 @@ the adaptive limit, codel and retries what seventy do, and a record what sixty d
 from __future__ import annotations
 
 from gateway.core.caller import Caller
+from gateway.core.measures import Measure
 from gateway.core.messages import InferRequest
 from gateway.core.records import RequestRecord
 from gateway.hooks import Start, hookimpl
@@ -37,3 +38,8 @@ class Limits:
         """Learns what the models are good for."""
         if self._gate.pressure is not None:
             self._gate.pressure.record(record, self._clock())
+
+    @hookimpl
+    def measures(self) -> tuple[Measure, ...]:
+        """Refusals by limit, and adaptive limits by model."""
+        return self._gate.measures()

@@ -10,6 +10,7 @@ no request has ended yet is not limited: those that wait for it to load are the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
@@ -62,7 +63,7 @@ class Pressure:
         self._codel_models: Final = codel.models if codel.enabled else ()
         self._sees_storms: Final = storm.enabled
         self._models: dict[str, _Model] = {}
-        self._refusals = 0
+        self.refusals: Final = dict.fromkeys((TOO_OFTEN, TOO_LATE, TOO_MANY), 0)
         self.counters: Final = Counters()
 
     @property
@@ -94,6 +95,12 @@ class Pressure:
             known.peak = max(known.peak, under_way, ceil(limit))
             raise self._refusal(TOO_MANY, _RETRY_S)
         known.peak = max(known.peak, under_way + 1)
+
+    def limits(self) -> Iterator[tuple[str, float]]:
+        """What each model is let in at a time now, where that is adaptive."""
+        for name, known in self._models.items():
+            if known.adaptive is not None:
+                yield name, known.adaptive.limit
 
     def record(self, record: RequestRecord, now: float) -> None:
         """Learns from a request that has ended."""
@@ -129,8 +136,9 @@ class Pressure:
 
     def _refusal(self, text: str, wait_s: float) -> Overloaded:
         """With a time to wait that is spread by a fifth both ways, so that not all come back at once."""
-        self._refusals += 1
-        return Overloaded(text, retry_after_s=wait_s * (0.8 + 0.4 * (self._refusals * _GOLDEN % 1.0)))
+        self.refusals[text] += 1
+        spread = sum(self.refusals.values()) * _GOLDEN % 1.0
+        return Overloaded(text, retry_after_s=wait_s * (0.8 + 0.4 * spread))
 
 
 def _gradient(settings: AdaptiveSettings) -> Gradient:

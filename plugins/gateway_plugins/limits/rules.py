@@ -12,7 +12,7 @@ per caller beside it, whose refusals keep made-up names from taking its keys.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Final, NamedTuple
 
 from gateway.core.caller import Principal, matches
@@ -31,14 +31,17 @@ _MAX_NAME = 255
 class Limit:
     """What is said of one limit: `kind` is QuotaExceeded where it is about callers, Overloaded where not."""
 
-    __slots__ = ("kind", "text")
+    __slots__ = ("kind", "name", "refusals", "text")
 
     def __init__(self, rule: Rule, what: str) -> None:
+        self.name: Final = rule.name
+        self.refusals = 0
         self.kind: Final = QuotaExceeded if _is_about_callers(rule) else Overloaded
         self.text: Final = f"limit '{rule.name}': no more than {what} {_each(rule)}"
 
     def refusal(self, retry_after_s: float) -> GatewayError:
         """What is raised; the text says which limit it was, and nothing that the caller may not know."""
+        self.refusals += 1
         return self.kind(self.text, retry_after_s=retry_after_s)
 
 
@@ -124,6 +127,14 @@ class Rules:
         self._in_force: Final = [_in_force(rule, fronts, keys) for rule in settings.rules]
         self._keys: Final = keys
         self._plans: dict[tuple[str, str, str], Plan] = {}
+
+    def refusals(self) -> Iterator[tuple[str, str, int]]:
+        """How many each limit has refused: the rule's name, which of its limits, the count."""
+        for one in self._in_force:
+            if one.rate is not None:
+                yield one.rate.name, "rate", one.rate.refusals
+            if one.places is not None:
+                yield one.places.name, "concurrency", one.places.refusals
 
     def admitted(self, principal: Principal | None, model: str, now: float) -> Plan:
         """What they meet, held against it and taken from; raises the refusal, which has taken nothing."""

@@ -11,6 +11,7 @@ from uuid import UUID
 import aiohttp
 
 from gateway.core.caller import Caller, matches
+from gateway.core.measures import Measure
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.hooks import Start, hookimpl
 from gateway_plugins.payload_log.events import event
@@ -40,7 +41,7 @@ class PayloadLog:
         self._task: asyncio.Task[None] | None = None
         self._sink: Sink | None = None
         self._is_taking = True
-        self.dropped = 0
+        self.written = self.dropped = 0
 
     @hookimpl
     def transform_response(self, response: InferResponse, request: InferRequest, caller: Caller) -> None:
@@ -76,6 +77,16 @@ class PayloadLog:
         if lost:
             log.warning("%d events of the payload log were dropped", lost)
 
+    @hookimpl
+    def measures(self) -> tuple[Measure, ...]:
+        """What became of events, and how many wait."""
+        became = {"written": self.written, "dropped": self.dropped}
+        waiting = len(self._taken) + self._events.qsize()
+        return (
+            *[Measure("events", "counter", count, (("result", how),)) for how, count in became.items()],
+            Measure("waiting", "gauge", waiting, (), "Events that are not yet written."),
+        )
+
     async def _write(self, sink: Sink) -> None:
         while True:
             if not self._taken:
@@ -100,5 +111,6 @@ class PayloadLog:
             self._is_taking = False
             return False
         self._is_taking = True
+        self.written += len(self._taken)
         self._taken = []
         return True

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.core.caller import Caller
+from gateway.core.measures import MAX_MEASURES, Measure
 from gateway.core.messages import InferRequest
 from gateway.hooks import Start, hookimpl
 from gateway.hooks.values import Target
@@ -41,6 +42,14 @@ class Routing:
     def counts(self) -> Counter[tuple[str, int]]:
         """How many requests went where, by rule and arm."""
         return self._router.counts()
+
+    @hookimpl
+    def measures(self) -> tuple[Measure, ...]:
+        """Requests by rule and arm; an arm is a number, from 0 in the order of its rule."""
+        return tuple([
+            Measure("requests", "counter", count, (("rule", rule), ("arm", str(arm))), "Requests routed.")
+            for (rule, arm), count in self.counts.most_common(MAX_MEASURES)
+        ])
 
     # ---- live changes ----------------------------------------------------------------------------
 

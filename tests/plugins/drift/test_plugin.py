@@ -105,3 +105,13 @@ def test_in_a_gateway(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert report(tmp_path) == {("inputs", "x"): ["severe"], ("outputs", "x"): ["severe"]}
+
+
+def test_how_far_a_model_has_drifted_is_on_the_page(tmp_path: Path) -> None:
+    plugin = made(tmp_path)
+    feed(plugin, 1000)
+    assert plugin.measures() == ()
+    feed(plugin, 500, shift=2.0)
+    told = {(one.name, dict(one.labels)["tensor"]): one.value for one in plugin.measures()}
+    assert (told["drifted_features", "x"], told["drifted_features", "y"]) == (1, 1)
+    assert told["psi", "x"] > 0.25

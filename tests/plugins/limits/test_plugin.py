@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.core.messages import InferRequest
 from gateway.core.model import ModelKey
 from gateway.core.records import RequestRecord
 from gateway.hooks.values import Release
-from gateway.testing import start
+from gateway.testing import Bench, start
 from gateway_plugins.limits.plugin import Limits
 from gateway_plugins.limits.settings import LimitsSettings
 from tests.fakes.plugins import hooks
@@ -179,3 +180,24 @@ def test_retries_are_refused_first_in_a_storm() -> None:
 def test_settings_that_fit_no_reality_are_refused() -> None:
     with pytest.raises(ValueError, match="rules: 'tenant' needs"):
         Front(rules=[rule("tenant")])
+
+
+def test_refusals_are_on_the_page_by_limit() -> None:
+    rules = [
+        {"name": "few", "per": "gateway", "rate": 1, "burst": 1},
+        {"name": "one", "per": "gateway", "concurrency": 9},
+    ]
+
+    async def run() -> dict[tuple[str, str, Any], float]:
+        settings = LimitsSettings.model_validate({"rules": rules, "adaptive": {"enabled": True}})
+        async with Bench(Limits(settings, start())) as bench:
+            for _ in range(3):
+                await bench.infer("echo", {"x": [[1.0]]})
+            return bench.measures()
+
+    told = asyncio.run(run())
+    refused = {labels: value for (_, name, labels), value in told.items() if name == "refusals"}
+    assert refused.pop((("rule", "few"), ("limit", "rate"))) == 2
+    assert set(refused.values()) == {0}
+    assert len(refused) == 4
+    assert told["Limits", "adaptive_limit", (("model", "echo"),)] > 0

@@ -98,3 +98,21 @@ def test_in_a_gateway(tmp_path: Path, protocol: str) -> None:
 def test_settings_that_lead_nowhere_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"file|url|share"):
         made(**settings)
+
+
+def test_what_became_of_events_is_on_the_page(tmp_path: Path) -> None:
+    plugin = made(tmp_path / "log", queue=5)
+    for _ in range(8):
+        plugin.transform_response(RESPONSE, REQUEST, ANYBODY)
+
+    def told() -> list[float]:
+        return [one.value for one in plugin.measures()]
+
+    assert told() == [0, 3, 5]
+
+    async def run() -> None:
+        await plugin.on_start()
+        await plugin.on_stop()
+
+    asyncio.run(run())
+    assert told() == [5, 3, 0]

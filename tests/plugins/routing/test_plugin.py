@@ -88,3 +88,11 @@ def test_in_a_gateway(protocol: str) -> None:
             ]
 
     np.testing.assert_array_equal(asyncio.run(answers()), [[[2.0]], [[1.0]]])
+
+
+def test_who_went_where_is_on_the_page_also_of_rules_that_are_gone() -> None:
+    routing = plugin(RULE)
+    routing.route(REQUEST, with_header("x-stage", "beta"))
+    routing.replace({"rules": []})
+    (told,) = routing.measures()
+    assert (told.name, told.value, told.labels) == ("requests", 1, (("rule", "beta"), ("arm", "0")))
