@@ -112,6 +112,18 @@ def around_execution(
     """
 
 
+@hook(Mode.FIRST, fails=Fails.OPEN, timeout_s=0.05, answers=(Target,))
+def reconsider(
+    response: InferResponse, request: InferRequest, caller: Caller
+) -> Target | Awaitable[Target | None] | None:
+    """[first] Another model to ask in place of this answer of one; None where the answer is good enough.
+
+    Called for each model's answer, also the other's, before `transform_response`; not for streams, nor for
+    what `answer` gave. The request goes there as if it came anew: rights and `admit` are asked, and it leaves a
+    record of its own. Where it is refused or fails, this answer is given. No target is asked twice.
+    """
+
+
 @hook(Mode.CHAIN, timeout_s=1.0, answers=(InferResponse,))
 def transform_response(
     response: InferResponse, request: InferRequest, caller: Caller

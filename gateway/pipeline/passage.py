@@ -102,7 +102,7 @@ class Answering:
         try:
             changed = self._change(result, passage.request, passage.caller)
         except GatewayError as error:
-            _let_go(result)
+            let_go(result)
             self._tell(error)
             return
         if isinstance(changed, InferResponse):
@@ -114,14 +114,14 @@ class Answering:
         try:
             self._tell(await changed)
         except GatewayError as error:
-            _let_go(response)
+            let_go(response)
             self._tell(error)
 
     def _tell(self, result: InferResponse | GatewayError) -> None:
         if self._passage.close(result if isinstance(result, GatewayError) else None):
             self._done(result)
         elif isinstance(result, InferResponse):
-            _let_go(result)
+            let_go(result)
 
 
 class Streaming:
@@ -170,7 +170,7 @@ class Streaming:
             try:
                 changed = self._change(response, self._passage.request, self._passage.caller)
             except GatewayError as error:
-                _let_go(response)
+                let_go(response)
                 self._fault(error, is_last=is_last)
                 return
         if is_last:
@@ -193,6 +193,7 @@ class Streaming:
             self._sink.on_fault(error)
 
 
-def _let_go(response: InferResponse) -> None:
+def let_go(response: InferResponse) -> None:
+    """Nobody gets this answer."""
     if response.lease is not None:
         response.lease.release()

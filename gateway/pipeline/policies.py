@@ -1,6 +1,7 @@
 """What plugins decide of a request before and after the pipeline has it: one stage a hook, in this order.
 
-transform_request → route → authorize → admit → answer → around_execution → (pipeline) → transform_response
+transform_request → route → authorize → admit → answer → around_execution → (pipeline) → reconsider
+→ transform_response
 
 DESIGN: a stage that no plugin is in costs a comparison, and where there is none at all frontends talk to the
 pipeline itself. A stage is a method that gives nothing, or an awaitable from an async plugin; only then the
@@ -22,6 +23,7 @@ from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink,
 from gateway.core.statistics import VersionStatistics
 from gateway.hooks.manager import Hooks
 from gateway.hooks.values import Target
+from gateway.pipeline.cascade import Cascade
 from gateway.pipeline.passage import Answering, Passage, Streaming
 from gateway.pipeline.pipeline import not_found
 from gateway.pipeline.rights import Rights, go_on_if
@@ -30,7 +32,10 @@ from gateway.pipeline.statistics import Counted
 from gateway.pipeline.tasks import Tasks
 
 # The hooks that policies call, in their order.
-STAGES = ("transform_request", "route", "admit", "answer", "around_execution", "transform_response")
+STAGES = (
+    *("transform_request", "route", "admit", "answer", "around_execution"),
+    *("reconsider", "transform_response"),
+)
 
 
 class Serving(InferenceService, Protocol):
@@ -62,6 +67,8 @@ class Policies:
         self._has_last = self._answer is not None or self._around is not None
         change = hooks.get("transform_response")
         self._change = None if change is None else change.chain
+        self._reconsider = hooks.get("reconsider")
+        self._is_last = change is None and self._reconsider is None  # the pipeline's answer is the answer
         self._change_now = None if change is None else change.chain_now
 
     # ---- a request's life -----------------------------------------------------------------------
@@ -84,12 +91,15 @@ class Policies:
             self._tell(passage, passage.answer, done)
             return None
         passage.is_handed_over = True
-        if self._change is None and passage.is_free:
+        if self._is_last and passage.is_free:
             # Nothing depends on its end: the pipeline's own ticket is as good.
             passage.ticket = ticket = self._infer(passage.request, done, passage.caller)
             return ticket
         answering = Answering(passage, done, self._change, self._begin)
-        passage.ticket = self._infer(passage.request, answering, passage.caller)
+        if self._reconsider is None:
+            passage.ticket = self._infer(passage.request, answering, passage.caller)
+        else:
+            Cascade(passage, answering, self._reconsider, self, self._infer, self._begin).begin()
         return passage if passage.is_open else None
 
     def stream(
@@ -274,6 +284,28 @@ class Policies:
             if not entered.done():
                 entered.set_exception(error)
             # else: the caller has its answer, and the guard has told of the plugin.
+
+    # ---- another model in place of the first (Gates) ----------------------------------------------
+
+    def permitted(self, passage: Passage, request: InferRequest) -> Awaitable[None] | None:
+        """See Gates."""
+        waiting = None
+        if self._rights is not None:
+            waiting = self._rights.check(passage.caller, Operation.INFER, request.model, request.version)
+        if waiting is not None:
+            return self._permitted_later(passage, request, waiting)
+        if self._admit is None:
+            return None
+        return self._admit.gate(passage.releases, request, passage.caller)
+
+    async def _permitted_later(
+        self, passage: Passage, request: InferRequest, waiting: Awaitable[None]
+    ) -> None:
+        await waiting
+        if self._admit is not None:
+            more = self._admit.gate(passage.releases, request, passage.caller)
+            if more is not None:
+                await more
 
     # ---- what is there --------------------------------------------------------------------------
 

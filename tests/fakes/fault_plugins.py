@@ -70,6 +70,10 @@ class Faulty:
         yield
 
     @hookimpl
+    def reconsider(self, caller):
+        return self.fail("reconsider", caller.headers, lambda: Target("x" * HUGE))
+
+    @hookimpl
     def transform_response(self, response, caller):
         def huge():
             return InferResponse(

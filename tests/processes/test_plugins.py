@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "tests" / "fakes" / "fault_plugins.py"
 WAYS = ("raise", "hang", "block", "garbage", "huge")
 CLOSED = ("authenticate", "transform_request", "admit", "around_execution", "transform_response")
-OPEN = ("route", "answer_headers")
+OPEN = ("route", "reconsider", "answer_headers")
 # What is huge and of the right type is no failure, and must do no harm.
 HUGE = {"transform_request": "OK", "route": "NOT_FOUND", "transform_response": "OK"}
 REFUSED = {"OK": 200, "PLUGIN_FAILED": 503, "NOT_FOUND": 404}
