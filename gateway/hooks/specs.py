@@ -119,8 +119,8 @@ def reconsider(
     """[first] Another model to ask in place of this answer of one; None where the answer is good enough.
 
     Called for each model's answer, also the other's, before `transform_response`; not for streams, nor for
-    what `answer` gave. The request goes there as if it came anew: rights and `admit` are asked, and it leaves a
-    record of its own. Where it is refused or fails, this answer is given. No target is asked twice.
+    what `answer` gave. The request goes there as if it came anew: rights and `admit` are asked, and it leaves
+    a record of its own. Where it is refused or fails, this answer is given. No target is asked twice.
     """
 
 

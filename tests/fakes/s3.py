@@ -11,6 +11,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import obstore
+import obstore.store
+
 from tests.bench.environments import environment
 
 # What the provider's own chain is given: it is no secret here.
@@ -40,6 +43,18 @@ class S3:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """Whatever is there below `prefix`, read as whoever has the keys."""
+        config = {
+            "endpoint": self.address,
+            "region": KEYS["AWS_REGION"],
+            "access_key_id": KEYS["AWS_ACCESS_KEY_ID"],
+            "secret_access_key": KEYS["AWS_SECRET_ACCESS_KEY"],
+        }
+        store = obstore.store.from_url("s3://models", config=config, client_options={"allow_http": True})
+        names = [meta["path"] for part in obstore.list(store, prefix) for meta in part]
+        return {name: bytes(obstore.get(store, name).bytes()) for name in names}
 
     def stop(self) -> None:
         self.process.kill()

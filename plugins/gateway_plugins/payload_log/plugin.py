@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -17,16 +18,18 @@ from gateway.hooks import Start, hookimpl
 from gateway_plugins.payload_log.events import event
 from gateway_plugins.payload_log.settings import PayloadLogSettings
 from gateway_plugins.payload_log.sinks import FileSink, HttpSink, Sink
+from gateway_plugins.payload_log.stores import StoreSink
 
 log = logging.getLogger("gateway.plugins")
 
 BATCH = 100
+OBJECT = 1000  # events of one object in a store
 # Between attempts while the sink does not take them.
 RETRY_S = 1.0
 
 
 class PayloadLog:
-    """Logs requests with their answers as CloudEvents: sampled, redacted, to a file or an address."""
+    """Logs requests with their answers as CloudEvents: sampled, redacted, to a file, address or store."""
 
     Settings = PayloadLogSettings
 
@@ -34,11 +37,15 @@ class PayloadLog:
         if settings.file is not None and not settings.file.parent.is_dir():
             raise ValueError(f"file: the folder of {settings.file.name} is not there")
         self._settings = settings
+        # Made here, so that one that cannot be stops the start.
+        self._store = None if settings.store is None else StoreSink(settings.store, start.wall)
+        self._batch = BATCH if settings.store is None else OBJECT
         self._wall = start.wall
         self._random = random or Random()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(settings.queue)
         self._taken: list[dict[str, Any]] = []  # being written now
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[bool] | None = None
         self._sink: Sink | None = None
         self._is_taking = True
         self.written = self.dropped = 0
@@ -60,8 +67,7 @@ class PayloadLog:
     @hookimpl
     async def on_start(self) -> None:
         """Begins to write."""
-        file = self._settings.file
-        self._sink = HttpSink(self._settings.url) if file is None else FileSink(file)
+        self._sink = self._made()
         self._task = asyncio.create_task(self._write(self._sink), name="payload_log")
 
     @hookimpl
@@ -70,6 +76,8 @@ class PayloadLog:
         if self._task is not None and self._sink is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            if self._writing is not None:  # what is on its way is not sent twice
+                await self._writing
             while self._has_more() and await self._has_written(self._sink):
                 continue
             await self._sink.aclose()
@@ -87,21 +95,42 @@ class PayloadLog:
             Measure("waiting", "gauge", waiting, (), "Events that are not yet written."),
         )
 
+    def _made(self) -> Sink:
+        settings = self._settings
+        if self._store is not None:
+            return self._store
+        return HttpSink(settings.url) if settings.file is None else FileSink(settings.file)
+
     async def _write(self, sink: Sink) -> None:
         while True:
             if not self._taken:
                 self._taken.append(await self._events.get())
+                await self._gather()
             self._has_more()
             if not await self._has_written(sink):
                 await asyncio.sleep(RETRY_S)
 
+    async def _gather(self) -> None:
+        """Waits for more, where each write makes an object."""
+        store = self._settings.store
+        if store is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(store.gather_s):
+                    while len(self._taken) < self._batch:
+                        self._taken.append(await self._events.get())
+
     def _has_more(self) -> bool:
         """Takes as much of what waits as may be written at once; True where there is anything."""
-        while len(self._taken) < BATCH and not self._events.empty():
+        while len(self._taken) < self._batch and not self._events.empty():
             self._taken.append(self._events.get_nowait())
         return bool(self._taken)
 
     async def _has_written(self, sink: Sink) -> bool:
+        """As `_write_taken`, which goes on where this is cancelled."""
+        self._writing = asyncio.create_task(self._write_taken(sink), name="payload_log write")
+        return await asyncio.shield(self._writing)
+
+    async def _write_taken(self, sink: Sink) -> bool:
         """Writes what was taken; what cannot be written stays taken."""
         try:
             await sink.write(self._taken)
