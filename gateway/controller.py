@@ -127,14 +127,14 @@ class Controller:
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
         self._workers = self._shared_workers(loop)
-        self._found = found(config.repository, loop)
+        self._found = found(config.repository, loop, self._plugins.hooks)
         self.lifecycle = Lifecycle(self._means(loop, tell), self.fronts)
         self._autoscaler = Autoscaler(config.scaling, self.lifecycle.scalable, self._demands, monotonic_s)
         loads = (self.lifecycle.names, self._demands.used_now, self.lifecycle.activate)
         self._prefetch = Prefetch(config.prefetch, *loads, wall_s)
         known = ({**RUNTIMES, **settings.runtimes}, self.lifecycle, self._count_gpus, count)
         self._following = Following(config.repository, *known, self._found.sources, self._found.looks)
-        self._loads = Loads(self.lifecycle, self._following)
+        self._loads = Loads(self.lifecycle, self._following, self._plugins.hooks.get("approve_unload"))
         self._observing = Observing(
             telemetry.trace,
             telemetry.log,

@@ -8,6 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.core.clock import monotonic_s
+from gateway.hooks.manager import Hooks
+from gateway.lifecycle.approval import Approving, Begun
 from gateway.lifecycle.checking import Checking
 from gateway.lifecycle.fetching import Fetcher
 from gateway.lifecycle.files import LocalOnly
@@ -34,7 +36,8 @@ class Found(NamedTuple):
     looks: Looks
 
 
-def found(settings: RepositorySettings, loop: asyncio.AbstractEventLoop) -> Found:
+def found(settings: RepositorySettings, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> Found:
+    """Puts them together; plugins are asked last, about files that somebody has vouched for."""
     sources = Sources(settings.paths, settings.stores, settings.cache, monotonic_s)
     fetcher = None
     if settings.cache is not None:
@@ -44,6 +47,9 @@ def found(settings: RepositorySettings, loop: asyncio.AbstractEventLoop) -> Foun
     policy, fault = settings.signatures.policy, checker(settings.signatures)
     if policy != "off":
         fetching = Checking(fetching, fault, partial(aside, loop), is_required=policy == "require")
+    approve = hooks.get("approve_load")
+    if approve is not None:
+        fetching = Approving(fetching, approve, Begun(loop).begin)
     required = fault if policy == "require" else None
     return Found(
         sources, fetcher, fetching, required, watcher, Looks(watcher, settings.rescan_s, monotonic_s)

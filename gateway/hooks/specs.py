@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.core.batching import Strategy
@@ -157,6 +158,27 @@ def measures() -> tuple[Measure, ...] | None:
     Called once a second in each front; must not be async. No more than 2,000 of a plugin; where one of them
     is none (see gateway.core.measures) that is a failure and none of its plugin's are taken. What is given
     once stays on the page at its last value. Labels must not hold what callers can make up.
+    """
+
+
+# ---- what is loaded ---------------------------------------------------------------------------------
+
+
+@hook(Mode.GATE, process=Process.CONTROLLER, timeout_s=30.0)
+def approve_load(model: str, version: int, folder: Path) -> Awaitable[None] | None:
+    """[gate] May this version be loaded? Raise a GatewayError that says why not, else None.
+
+    Called whatever asked for it, a request or an operator, once its files are in `folder` and any signature
+    was looked at; not again for more instances of it. Who waits for the model is told the reason. A load
+    waits for an async one; what takes long and is not async holds up the controller.
+    """
+
+
+@hook(Mode.GATE, process=Process.CONTROLLER, timeout_s=5.0)
+def approve_unload(model: str) -> Awaitable[None] | None:
+    """[gate] May this model be unloaded on somebody's word? Raise a GatewayError that says why not.
+
+    Not called where it goes because nobody uses it, or others need its memory: it is served all the same.
     """
 
 

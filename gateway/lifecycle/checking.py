@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from gateway.lifecycle.means import Fetching
 from gateway.lifecycle.offers import Offer
@@ -19,6 +20,19 @@ Done = Callable[[str, str], None]
 Fault = Callable[[Path], str]
 # Has a step done elsewhere, and calls back with what it returned.
 Aside = Callable[[Callable[[], str], Callable[[str], None]], None]
+
+
+class Looker(Protocol):
+    """Brings files here, and says whether they may be loaded."""
+
+    def bring(self, offer: Offer, then: Done) -> Callable[[], None]:
+        """Has the files here; what stops that."""
+
+    def check(self, offer: Offer, path: str, then: Callable[[str], None]) -> None:
+        """Calls back with why these files must not be loaded, "" where they may be."""
+
+    def release(self, path: str) -> None:
+        """Nobody reads them any more."""
 
 
 class Checking:
@@ -38,7 +52,7 @@ class Checking:
 
     def fetch(self, offer: Offer, on_done: Done) -> Callable[[], None]:
         """See means.Fetching."""
-        return _Check(self, offer, on_done).begin()
+        return Check(self, offer, on_done).begin()
 
     def release(self, path: str) -> None:
         """See means.Fetching."""
@@ -75,10 +89,10 @@ class Checking:
         then("")
 
 
-class _Check:
+class Check:
     """One version on its way; nothing is told once it is stopped."""
 
-    def __init__(self, owner: Checking, offer: Offer, on_done: Done) -> None:
+    def __init__(self, owner: Looker, offer: Offer, on_done: Done) -> None:
         self._owner = owner
         self._offer = offer
         self._on_done = on_done

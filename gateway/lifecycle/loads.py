@@ -15,6 +15,8 @@ from gateway.control.questions import IndexEntry, LoadModel
 from gateway.core.ensemble import EnsembleGraph
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.placement import accelerators_of
+from gateway.hooks.calling import Hook
+from gateway.lifecycle.approval import Unloading
 from gateway.lifecycle.ensembles import parts_of
 from gateway.lifecycle.following import Following
 from gateway.lifecycle.manager import Lifecycle
@@ -37,10 +39,13 @@ LoadPart = Callable[[str], Awaitable[None]]
 class Loads:
     """Performs them; those of one model must be called one after the other."""
 
-    def __init__(self, lifecycle: Lifecycle, following: Following) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, following: Following, approve_unload: Hook | None = None
+    ) -> None:
         self._lifecycle = lifecycle
         self._following = following
         self._staging = Staging()
+        self._unloading = Unloading(approve_unload)
 
     def index(self) -> tuple[IndexEntry, ...]:
         """Every version of every model, by name and number."""
@@ -73,7 +78,11 @@ class Loads:
         return None if entry is None else entry.config.ensemble
 
     async def unload(self, name: str) -> None:
-        """Serves the model no more, and forgets what was put in its place; harmless for an unknown one."""
+        """Serves the model no more, and forgets what was put in its place; harmless for an unknown one.
+
+        Raises what a plugin refuses with; then nothing has changed.
+        """
+        await self._unloading.approve(name)
         self._lifecycle.unload(name)
         log.info("%s: unloaded on request", name, extra={"event": "model_unloaded", "model": name})
         override = self._overrides.pop(name, None)

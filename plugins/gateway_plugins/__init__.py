@@ -7,6 +7,7 @@ drift              whether inputs and outputs are still what they were
 header_transform   headers into parameters of the request, and more headers for answers
 jwt_auth           callers by tokens of OpenID Connect issuers
 limits             quotas by rate and concurrency, adaptive limits and shedding under overload
+load_policy        what may be loaded: by model, size and kinds of files; what must stay
 mtls               callers by client certificates
 opa                rights by Open Policy Agent
 outbound           no plugin: how others here ask services over HTTP

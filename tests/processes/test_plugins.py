@@ -152,3 +152,23 @@ def test_measures_that_are_none_are_counted_and_those_of_others_are_on_the_page(
     (big,) = [name for name in page if name.startswith("gateway_plugin_huge_big")]
     assert len(big) < 400
     assert sum(name.startswith("gateway_plugin_huge_many{") for name in page) == 1999
+
+
+def test_what_is_not_approved_is_neither_loaded_nor_unloaded(tmp_path: Path) -> None:
+    settings = {"load_policy": {"not_models": ["simple"], "keep": ["fraud"]}}
+    environment = {
+        "GATEWAY_PLUGINS__USE": '["load_policy"]',
+        "GATEWAY_PLUGINS__SETTINGS": json.dumps(settings),
+    }
+    with gateway(ROOT / "model_repo", "--insecure-dev", environment=environment) as running:
+        assert running.infer("fraud", sample())[0] == 200
+        status, told = running.infer("simple", sample("simple"))[:2]
+        assert status == 503
+        assert "not approved: load_policy: models of this name are not loaded here" in json.dumps(told)
+        status, told, _ = running.ask("/v2/repository/models/fraud/unload", {})
+        assert (status, told["code"]) == (403, "FORBIDDEN")
+        assert "model 'fraud' is kept loaded" in told["error"]
+        assert running.infer("fraud", sample())[0] == 200
+        status, told, _ = running.ask("/v2/repository/models/simple/load", {})
+        assert status == 400
+        assert "not approved" in told["error"]

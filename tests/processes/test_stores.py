@@ -91,7 +91,7 @@ def test_models_come_from_s3_and_go_on_without_it(store: S3, tmp_path: Path) -> 
         until_blocking(lambda: "what is known goes on being served" in served.log.read_text())
         assert asked(served).status == 200
         assert store.address not in served.log.read_text()
-    
+
 
 def test_a_new_version_appears_when_it_is_whole(store: S3, tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
