@@ -46,6 +46,7 @@ from gateway.lifecycle.live_plugins import LivePlugins
 from gateway.lifecycle.loads import Loads
 from gateway.lifecycle.manager import Lifecycle, LifecycleStatistics
 from gateway.lifecycle.means import Means
+from gateway.lifecycle.notifying import Notifying
 from gateway.lifecycle.observing import Observing
 from gateway.lifecycle.offers import RUNTIMES
 from gateway.lifecycle.operated import Operated
@@ -122,8 +123,8 @@ class Controller:
         self.ledger = Ledger(
             self._states, self._process_restarts, self.supervisor.upstreams.totals, self._memory
         )
-        tell = Journal(self.ledger.record).record
         loop = asyncio.get_running_loop()
+        tell = Journal(self.ledger.record, Notifying(self._plugins.hooks.get("on_event"), loop).notify).record
         self.placer = Placer(self._placing(loop, tell))
         self._warm = WarmPool(self.supervisor, PREPARED, policy_of(settings), loop, self._rng)
         self._workers = self._shared_workers(loop)

@@ -8,7 +8,7 @@ plugins has no coroutine in it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final
 
@@ -135,14 +135,7 @@ class Hook:
             except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
                 continue
             if answer is not None:
-                later(self._told(member, answer))
-
-    @staticmethod
-    async def _told(member: Guarded, answer: Awaitable[Any]) -> None:
-        try:
-            await member.settled(answer)
-        except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
-            return
+                later(Told(member, answer))
 
     # ---- [collect] ------------------------------------------------------------------------------
 
@@ -191,6 +184,29 @@ class Hook:
 
     def _is_awaitable(self, answer: Any) -> bool:
         return answer is not None and not isinstance(answer, self._answers)
+
+
+class Told:
+    """The rest of telling one member, to be awaited or closed; never fails."""
+
+    __slots__ = ("_answer", "_member")
+
+    def __init__(self, member: Guarded, answer: Awaitable[Any]) -> None:
+        self._member = member
+        self._answer = answer
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._settle().__await__()
+
+    def close(self) -> None:
+        """It is not told after all."""
+        drop(self._answer)
+
+    async def _settle(self) -> None:
+        try:
+            await self._member.settled(self._answer)
+        except Exception:  # ruff: ignore[blind-except] - counted and logged by the guard
+            return
 
 
 class Around:

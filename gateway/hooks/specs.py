@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.batching import Strategy
 from gateway.core.caller import Caller, Credentials, Operation, Principal
+from gateway.core.events import Event
 from gateway.core.measures import Measure
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.core.records import RequestRecord
@@ -179,6 +180,15 @@ def approve_unload(model: str) -> Awaitable[None] | None:
     """[gate] May this model be unloaded on somebody's word? Raise a GatewayError that says why not.
 
     Not called where it goes because nobody uses it, or others need its memory: it is served all the same.
+    """
+
+
+@hook(Mode.NOTIFY, process=Process.CONTROLLER, timeout_s=30.0)
+def on_event(event: Event) -> Awaitable[None] | None:
+    """[notify] A version was loaded, failed to load, fell asleep or was evicted, or its worker has died.
+
+    Called in the controller once it has happened. Of async implementations a thousand may be under way; more
+    are not called.
     """
 
 

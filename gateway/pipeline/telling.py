@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.core.records import RequestRecord
 from gateway.hooks.calling import Hook
+from gateway.hooks.guarding import drop
 from gateway.pipeline.tasks import Tasks
 
 Sink = Callable[[RequestRecord], None]
@@ -23,7 +24,8 @@ def telling(
     waiting: list[RequestRecord] = []
 
     def later(work: Awaitable[Any]) -> None:
-        tasks.begin_if_room(_awaited(work), "on_request")
+        if not tasks.begin_if_room(_awaited(work), "on_request"):
+            drop(work)
 
     def tell(record: RequestRecord) -> None:
         for sink in sinks:

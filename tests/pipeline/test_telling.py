@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.core.records import RequestRecord
 from gateway.hooks import hookimpl
-from gateway.pipeline.tasks import Tasks
+from gateway.pipeline.tasks import MAX_BACKGROUND, Tasks
 from gateway.pipeline.telling import telling
 from tests.fakes.plugins import hooks
 
@@ -54,3 +54,28 @@ def test_plugins_are_told_after_the_turn_and_each_once() -> None:
 
     asyncio.run(run())
     assert later.heard == [RECORD]
+
+
+def test_those_that_take_their_time_are_told_no_more_than_is_bearable() -> None:
+    class Waits:
+        begun = 0
+
+        @hookimpl
+        async def on_request(self) -> None:
+            self.begun += 1
+            await asyncio.Event().wait()
+
+    waits = Waits()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        held = Tasks(loop)
+        tell = telling([], hooks(waits).get("on_request"), loop, held)
+        for _ in range(MAX_BACKGROUND + 10):
+            tell(RECORD)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await held.aclose()
+
+    asyncio.run(run())
+    assert waits.begun == MAX_BACKGROUND

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,48 @@ def test_what_is_not_approved_is_neither_loaded_nor_unloaded(tmp_path: Path) -> 
         status, told, _ = running.ask("/v2/repository/models/simple/load", {})
         assert status == 400
         assert "not approved" in told["error"]
+
+
+def test_what_happens_to_models_is_told_to_an_address(tmp_path: Path) -> None:
+    """The controller tells it: a load, one that fails, and the death of a worker."""
+    got: list[tuple[str, dict[str, Any]]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((self.headers["webhook-signature"], json.loads(body)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "key").write_text("whsec_" + "A" * 32)
+    target = {
+        "url": f"http://127.0.0.1:{server.server_port}/",
+        "allow_http": True,
+        "key_file": str(tmp_path / "key"),
+    }
+    environment = {
+        "GATEWAY_PLUGINS__USE": '["webhooks", "load_policy"]',
+        "GATEWAY_PLUGINS__SETTINGS": json.dumps({
+            "webhooks": {"targets": [target]},
+            "load_policy": {"not_models": ["simple"]},
+        }),
+    }
+
+    def kinds() -> set[tuple[str, str]]:
+        return {(told["type"].rpartition(".")[2], told["data"]["model"]) for _, told in got}
+
+    with gateway(ROOT / "model_repo", environment=environment) as running:
+        assert running.infer("fraud", sample())[0] == 200
+        assert running.infer("simple", sample("simple"))[0] == 503
+        wanted = {("model_loaded", "fraud"), ("model_load_failed", "simple")}
+        until_blocking(lambda: kinds() >= wanted, GENEROUS_S)
+        for worker in running.processes("gateway-worker"):
+            running.kill(worker)
+        until_blocking(lambda: ("worker_died", "fraud") in kinds(), GENEROUS_S)
+    server.shutdown()
+    server.server_close()
+    assert all(signature.startswith("v1,") for signature, _ in got)
