@@ -78,7 +78,11 @@ class Cascade:
             let_go(result)
             return
         self._kept = result
-        target = self._hook.first(result, passage.request, passage.caller)
+        try:
+            target = self._hook.first(result, passage.request, passage.caller)
+        except GatewayError as error:
+            self._end_with(error)
+            return
         if target is None or isinstance(target, Target):
             self._decided(target)
         else:
@@ -87,8 +91,9 @@ class Cascade:
     async def _decided_later(self, waiting: Awaitable[Target | None]) -> None:
         try:
             target = await waiting
-        except GatewayError:
-            target = None
+        except GatewayError as error:
+            self._end_with(error)
+            return
         if self._passage.is_open:
             self._decided(target)
 
@@ -129,6 +134,11 @@ class Cascade:
         if self._passage.is_open:
             self._gates.refused(request.protocol, error, request.model, self._passage.caller)
             self._give()
+
+    def _end_with(self, error: GatewayError) -> None:
+        """A plugin's decision against the answer."""
+        if self._passage.is_open:
+            self._done(error)
 
     def _give(self) -> None:
         kept, self._kept = self._kept, None

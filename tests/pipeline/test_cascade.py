@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.caller import Caller, Grant, Operation, Principal
-from gateway.core.errors import GatewayError, ModelFailed, Overloaded
+from gateway.core.errors import Forbidden, GatewayError, ModelFailed, Overloaded
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.hooks import hookimpl
 from gateway.hooks.values import Target
@@ -184,6 +184,28 @@ def test_the_policies_behind_it_see_the_request_that_was_let_in(make: Any) -> No
     world = make(Doubts(), Sees())
     run(world)
     assert seen == [("small", "large")]
+
+
+class Refuses(Doubts):
+    @hookimpl
+    def reconsider(self, response: InferResponse) -> Target | None:
+        raise Forbidden("not this answer")
+
+
+class RefusesLater(Doubts):
+    @hookimpl
+    async def reconsider(self, response: InferResponse) -> Target | None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        raise Forbidden("not this answer")
+
+
+@pytest.mark.parametrize("kind", [Refuses, RefusesLater])
+def test_a_decision_against_the_answer_is_told(make: Any, kind: type[Doubts]) -> None:
+    counts = Counts()
+    world = make(kind(), counts)
+    run(world)
+    assert [type(one) for one in world.got] == [Forbidden]
+    assert (settled(world), counts.inside) == ([0], 0)
 
 
 def test_streams_are_not_reconsidered(make: Any) -> None:
