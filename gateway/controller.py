@@ -143,7 +143,7 @@ class Controller:
             self.logs.apply,
             lambda name: self._following.known(name) is not None,
         )
-        self._live = LivePlugins(self._plugins.loaded, self.fronts.for_each)
+        self._live = LivePlugins(self._plugins, self.fronts.for_each)
         self._desk = Desk(
             self._loads,
             self.fronts.sync,

@@ -18,6 +18,7 @@ _LABEL = _MODEL + "/labels/{label}"
 _UPLOAD = "/uploads/{upload}"
 _FILE = _UPLOAD + "/files/{file:path}"
 _PLUGIN = "/plugins/{plugin}/settings"
+_OWN = "/plugins/{plugin}/x/{path:path}"
 
 
 class Operation(NamedTuple):
@@ -86,6 +87,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("list_plugins", "GET", "/plugins", "The plugins in use.", {200: d.Plugins}),
     Operation("get_plugin", "GET", _PLUGIN, "The settings of one that can change.", {200: JSON}),
     Operation("put_plugin", "PUT", _PLUGIN, "Whole new settings, now.", {200: JSON}, JSON, needs_tag=True),
+    Operation("get_of_plugin", "GET", _OWN, "What a plugin has of its own.", {200: JSON}),
+    Operation("post_to_plugin", "POST", _OWN, "Has a plugin do something.", {200: JSON, 201: JSON}, JSON),
+    Operation("delete_of_plugin", "DELETE", _OWN, "Removes something of a plugin's.", {200: JSON}),
     Operation("describe", "GET", "/openapi.json", "This description.", {200: "application/json"}),
 )
 
@@ -97,4 +101,5 @@ RIGHTS: Mapping[str, Right] = {
     **dict.fromkeys(("finish_upload", "abandon_upload"), Right.UPLOAD),
     **dict.fromkeys(("put_label", "delete_label"), Right.ROLLOUT),
     **dict.fromkeys(("list_plugins", "get_plugin", "put_plugin"), Right.ADMIN),
+    **dict.fromkeys(("get_of_plugin", "post_to_plugin", "delete_of_plugin"), Right.ADMIN),
 }

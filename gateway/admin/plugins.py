@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.admin.door import Handler, small_body, unmet
+from gateway.core.admin import AdminAnswer, AdminRequest
 from gateway.core.errors import InvalidInput
 
 MAX_BODY_BYTES = 96 << 10
@@ -24,6 +25,9 @@ class Live(Protocol):
     def document(self, name: str) -> tuple[Mapping[str, Any], str]:
         """One's settings and their tag; raises ModelNotFound."""
 
+    async def ask(self, name: str, request: AdminRequest) -> AdminAnswer:
+        """What one has of its own; raises GatewayError."""
+
     def change(self, name: str, document: Mapping[str, Any]) -> str:
         """Takes over whole new settings, everywhere; raises InvalidInput."""
 
@@ -36,7 +40,8 @@ class Plugins:
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of their operations."""
-        return {"list_plugins": self._list, "get_plugin": self._get, "put_plugin": self._put}
+        own = dict.fromkeys(("get_of_plugin", "post_to_plugin", "delete_of_plugin"), self._own)
+        return {"list_plugins": self._list, "get_plugin": self._get, "put_plugin": self._put, **own}
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"plugins": list(self._live.overview())})
@@ -53,12 +58,25 @@ class Plugins:
         tag = self._live.change(name, _object(body))
         return JSONResponse(self._live.document(name)[0], headers={"etag": f'"{tag}"'})
 
+    async def _own(self, request: Request) -> Response:
+        body = await small_body(request, MAX_BODY_BYTES)
+        named, by = request.path_params, request.state.visitor.name
+        asked = AdminRequest(
+            request.method, named["path"], dict(request.query_params), _json(body) if body else None, by
+        )
+        answer = await self._live.ask(named["plugin"], asked)
+        return JSONResponse(answer.document, answer.status, headers={"cache-control": "no-store"})
+
 
 def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidInput("the body must be JSON") from None
+    found = _json(body)
     if not isinstance(found, dict):
         raise InvalidInput("the body must be a JSON object")
     return found
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidInput("the body must be JSON") from None

@@ -61,6 +61,15 @@ class Hook:
                 return result
         return None
 
+    async def first_of(self, plugin: str, *arguments: Any) -> Any:
+        """As `first`, of the members that are that plugin's."""
+        for member in self.members:
+            if member.plugin == plugin:
+                answer = await self.asked(member, arguments)
+                if answer is not None:
+                    return answer
+        return None
+
     # ---- [chain] --------------------------------------------------------------------------------
 
     def chain(self, value: Any, *others: Any) -> Any:

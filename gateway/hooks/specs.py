@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.core.admin import AdminAnswer, AdminRequest
 from gateway.core.batching import Strategy
 from gateway.core.caller import Caller, Credentials, Operation, Principal
 from gateway.core.events import Event
@@ -189,6 +190,15 @@ def on_event(event: Event) -> Awaitable[None] | None:
 
     Called in the controller once it has happened. Of async implementations a thousand may be under way; more
     are not called.
+    """
+
+
+@hook(Mode.FIRST, process=Process.CONTROLLER, timeout_s=10.0, answers=(AdminAnswer,))
+def administer(request: AdminRequest) -> AdminAnswer | Awaitable[AdminAnswer | None] | None:
+    """[first] Answers GET, POST and DELETE of the admin API below /admin/v1/plugins/<plugin>/x/.
+
+    Asked is the plugin of that name alone, for callers with the right admin, in the controller; None is an
+    answer for what is not there. What is raised as a GatewayError is the answer. Each change is audited.
     """
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 from gateway.control.messages import SetPlugin
+from gateway.core.admin import AdminAnswer, AdminRequest
 from gateway.core.errors import InvalidInput, ModelNotFound
-from gateway.hooks.manager import Loaded
+from gateway.hooks.manager import Hooks, Loaded
 from gateway.hooks.values import Changeable
 from gateway.lifecycle.front_contract import Send
 from gateway.lifecycle.observing import ForEach
@@ -21,11 +22,24 @@ from gateway.lifecycle.observing import ForEach
 MAX_DOCUMENT_BYTES = 96 << 10
 
 
+class InUse(Protocol):
+    """The plugins of this process."""
+
+    @property
+    def loaded(self) -> Sequence[Loaded]:
+        """In their order."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """What they implement."""
+
+
 class LivePlugins:
     """Invariant: `_changed` are the documents that fronts have been told, of this process's own plugins."""
 
-    def __init__(self, loaded: Sequence[Loaded], for_each: ForEach) -> None:
-        self._loaded = loaded
+    def __init__(self, plugins: InUse, for_each: ForEach) -> None:
+        self._loaded = plugins.loaded
+        self._administer = plugins.hooks.get("administer")
         self._for_each = for_each
         self._changed: dict[str, str] = {}
 
@@ -54,6 +68,15 @@ class LivePlugins:
         self._changed[name] = text
         self._for_each(partial(self._tell, name))
         return plugin.tag()
+
+    async def ask(self, name: str, request: AdminRequest) -> AdminAnswer:
+        """What the plugin of that name answers; raises what it raises, and ModelNotFound for nothing."""
+        answer = None
+        if self._administer is not None:
+            answer = await self._administer.first_of(name, request)
+        if answer is None:
+            raise ModelNotFound(f"no plugin '{name}' is in use that has this")
+        return cast(AdminAnswer, answer)
 
     def greet(self, send: Send) -> None:
         """Tells a front that starts."""

@@ -55,3 +55,19 @@ def test_settings_are_changed_as_they_were_seen(desk: Desk) -> None:
 def test_what_fits_nothing_changes_nothing(desk: Desk, path: str, body: Any, status: int) -> None:
     assert desk("PUT", path, body, if_match='"tag-1"').status == status
     assert desk.served.plugins.now == {"rules": [1]}
+
+
+def test_what_a_plugin_has_of_its_own(desk: Desk) -> None:
+    got = desk("GET", "/routing/x/keys?state=valid", b"")
+    told = {"method": "GET", "path": "keys", "query": {"state": "valid"}, "body": None, "by": "token"}
+    assert (got.status, json.loads(got.body)) == (200, told)
+    assert got.headers["cache-control"] == "no-store"
+    assert json.loads(desk("POST", "/routing/x/keys", {"owner": "anna"}).body)["body"] == {"owner": "anna"}
+    assert json.loads(desk("DELETE", "/routing/x/keys/a/b", b"").body)["path"] == "keys/a/b"
+    assert desk("POST", "/routing/x/keys", b"{").status == 400
+    assert desk("GET", "/other/x/keys", b"").status == 404
+    assert desk("PUT", "/routing/x/keys", {}).status == 405
+
+
+def test_strangers_are_asked_for_the_token_first(desk: Desk) -> None:
+    assert desk("GET", "/routing/x/keys", b"", authorization="Bearer no").status == 401

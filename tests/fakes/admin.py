@@ -12,6 +12,7 @@ from gateway.admin.app import Repository, app
 from gateway.admin.door import Door
 from gateway.admin.doorkeeper import Doorkeeper
 from gateway.admin.visitors import Visitors
+from gateway.core.admin import AdminAnswer, AdminRequest
 from gateway.core.errors import InvalidInput, ModelNotFound
 from gateway.lifecycle.overview import ModelOverview
 from gateway.repository.archives import Limits
@@ -40,6 +41,11 @@ class FakeLive:
             raise InvalidInput("rules are missing")
         self.now = dict(document)
         return self.document(name)[1]
+
+    async def ask(self, name: str, request: AdminRequest) -> AdminAnswer:
+        if name != "routing":
+            raise ModelNotFound(f"no plugin '{name}'")
+        return AdminAnswer(request._asdict(), 201 if request.method == "POST" else 200)
 
 
 class FakeServed:

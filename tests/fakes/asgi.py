@@ -49,6 +49,7 @@ def call(
     app: Any, method: str, path: str, headers: dict[str, str] | None = None, body: Sequence[bytes] = (b"",)
 ) -> Answer:
     """The app's whole answer to a request whose body comes in these parts; without them it goes away."""
+    path, _, query = path.partition("?")
     sent: list[dict[str, Any]] = []
     parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
     if parts:
@@ -68,7 +69,7 @@ def call(
             "method": method,
             "scheme": "http",
         },
-        **{"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""},
+        **{"path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": ""},
         **{"client": None, "server": None},
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
     }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from gateway.control.messages import SetPlugin
-from gateway.core.errors import InvalidInput, ModelNotFound
-from gateway.hooks.manager import Loaded
+from gateway.core.admin import AdminAnswer, AdminRequest
+from gateway.core.errors import Conflict, InvalidInput, ModelNotFound
+from gateway.hooks import hookimpl
+from gateway.hooks.contract import Process
+from gateway.hooks.manager import NO_HOOKS, Hooks, Loaded
 from gateway.lifecycle.live_plugins import MAX_DOCUMENT_BYTES, LivePlugins
+from tests.fakes.plugins import hooks
 
 
 class Changes:
@@ -41,10 +46,15 @@ class Fronts:
             tell(self.send)
 
 
+class InUse(NamedTuple):
+    loaded: list[Loaded]
+    hooks: Hooks
+
+
 def made() -> tuple[LivePlugins, Fronts]:
     fronts = Fronts()
     loaded = [Loaded("fixed", object(), ("admit",)), Loaded("live", Changes(), ("route",))]
-    return LivePlugins(loaded, fronts.for_each), fronts
+    return LivePlugins(InUse(loaded, NO_HOOKS), fronts.for_each), fronts
 
 
 def test_a_change_reaches_all_fronts_and_those_to_come() -> None:
@@ -81,3 +91,34 @@ def test_all_of_them_are_told_of() -> None:
         {"name": "fixed", "hooks": ["admit"], "changeable": False},
         {"name": "live", "hooks": ["route"], "changeable": True},
     ]
+
+
+class Answers:
+    def __init__(self, document: Any) -> None:
+        self.document = document
+
+    @hookimpl
+    async def administer(self, request: AdminRequest) -> AdminAnswer | None:
+        if isinstance(self.document, Exception):
+            raise self.document
+        return None if self.document is None else AdminAnswer(self.document)
+
+
+class Silent(Answers): ...
+
+
+class Refuses(Answers): ...
+
+
+def test_the_plugin_that_is_named_is_asked_and_no_other() -> None:
+    plugins = (Answers("a"), Silent(None), Refuses(Conflict("no")))
+    live = LivePlugins(InUse([], hooks(*plugins, process=Process.CONTROLLER)), Fronts().for_each)
+    request = AdminRequest("GET", "keys", {}, None, "token")
+    assert asyncio.run(live.ask("answers", request)) == AdminAnswer("a")
+    with pytest.raises(Conflict):
+        asyncio.run(live.ask("refuses", request))
+    for name in ("silent", "other"):
+        with pytest.raises(ModelNotFound):
+            asyncio.run(live.ask(name, request))
+    with pytest.raises(ModelNotFound):
+        asyncio.run(made()[0].ask("live", request))

@@ -212,6 +212,26 @@ def test_a_revoked_key_is_worthless_within_five_seconds_in_every_front(served: S
     assert time.perf_counter() - revoked < 5 * float(os.environ.get("GATEWAY_TESTS_PATIENCE", "3"))
 
 
+def test_keys_are_made_and_revoked_by_the_admin_api(served: Served) -> None:
+    line = next(one for one in served.gateway.out.read_text().splitlines() if "  admin " in one)
+    at = f"{line.split()[-1]}/plugins/api_keys/x/keys"
+    body = {"owner": "made", "tenant": "shop", "grants": ["infer:fraud"]}
+    assert ask(at, served.keys["caller"])[0] == 403
+    assert ask(at, served.keys["caller"], body, "POST")[0] == 403
+    status, made = ask(at, served.keys["operator"], body, "POST")
+    assert status == 201
+    served.keys["made"] = made["key"]  # no output has its secret either
+    until_blocking(lambda: all(infer(served, made["key"])[0] == 200 for _ in range(8)), GENEROUS_S)
+    _, told = ask(at, served.keys["operator"])
+    assert made["id"] in {one["id"] for one in told["keys"]}
+    assert ask(f"{at}/{made['id']}", served.keys["operator"], None, "DELETE")[0] == 200
+    until_blocking(lambda: all(infer(served, made["key"])[0] == 401 for _ in range(12)), GENEROUS_S)
+    assert (
+        f"audit: delete_of_plugin api_keys/keys/{made['id']} by operator: 200"
+        in served.gateway.log.read_text()
+    )
+
+
 def test_no_secret_is_in_any_output(served: Served) -> None:
     """After all of the above: logs, access log, traces, metrics, and what callers were told."""
     served.rest("/v2/models/fraud/infer", served.keys["caller"] + "x", SAMPLE)

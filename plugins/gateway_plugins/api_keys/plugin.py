@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from gateway.core.admin import AdminAnswer, AdminRequest
 from gateway.core.caller import Credentials, Principal
-from gateway.core.errors import Unauthenticated
+from gateway.core.errors import Overloaded, Unauthenticated
 from gateway.hooks import Start, hookimpl
+from gateway_plugins.api_keys.administration import administer
 from gateway_plugins.api_keys.commands import keys_command
 from gateway_plugins.api_keys.keys import parse_key
 from gateway_plugins.api_keys.known import Known, known_of, owner_of, principal_of
@@ -79,6 +81,15 @@ class ApiKeys:
             raise Unauthenticated("unknown, expired or revoked API key")
         self._used[entry.id] = wall
         return principal_of(entry, now, wall, self._settings.refresh_s)
+
+    @hookimpl
+    async def administer(self, request: AdminRequest) -> AdminAnswer:
+        """Keys, seen, made and revoked."""
+        try:
+            return await asyncio.to_thread(administer, self._store, self._pepper, request, self._start.wall())
+        except (OSError, sqlite3.Error) as error:
+            log.error("the key store cannot be used: %s", error)
+            raise Overloaded("the key store cannot be used now") from None
 
     @hookimpl
     async def on_start(self) -> None:
