@@ -2,6 +2,7 @@
 
 api_keys           callers by API keys, and `gateway keys`
 batching           strategies that form batches: none, static, dynamic, micro, slo_aware
+cascade            a small model first, a large one where that is in doubt
 cost_meter         requests, rows and device seconds by caller, as CSV
 drift              whether inputs and outputs are still what they were
 header_transform   headers into parameters of the request, and more headers for answers

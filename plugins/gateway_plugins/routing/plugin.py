@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from gateway.core.caller import Caller
 from gateway.core.measures import MAX_MEASURES, Measure
-from gateway.core.messages import InferRequest, InferResponse
+from gateway.core.messages import InferRequest
 from gateway.hooks import Start, hookimpl
 from gateway.hooks.values import Target
-from gateway_plugins.routing.cascades import Cascades
 from gateway_plugins.routing.router import Router
 from gateway_plugins.routing.settings import RoutingSettings
 
@@ -32,18 +31,12 @@ class Routing:
     def __init__(self, settings: RoutingSettings, start: Start, random: Random | None = None) -> None:
         self._settings = settings
         self._router = Router(settings, start.wall, (random or Random()).random, start.is_up)
-        self._cascades = Cascades(settings.cascades)
         self.direct = {"route": self._router.route}
 
     @hookimpl
     def route(self, request: InferRequest, caller: Caller) -> Target | None:
         """Declines where no rule is for the request, and nothing names another model."""
         return self._router.route(request, caller)
-
-    @hookimpl
-    def reconsider(self, response: InferResponse) -> Target | None:
-        """Asks the larger model of a cascade where the smaller one is in doubt."""
-        return self._cascades.decide(response)
 
     @property
     def counts(self) -> Counter[tuple[str, int]]:
@@ -53,13 +46,9 @@ class Routing:
     @hookimpl
     def measures(self) -> tuple[Measure, ...]:
         """Requests by rule and arm; an arm is a number, from 0 in the order of its rule."""
-        passed = tuple([
-            Measure("cascaded", "counter", count, (("model", model),), "Answers that another was asked for.")
-            for model, count in self._cascades.counts.items()
-        ])
-        return passed + tuple([
+        return tuple([
             Measure("requests", "counter", count, (("rule", rule), ("arm", str(arm))), "Requests routed.")
-            for (rule, arm), count in self.counts.most_common(MAX_MEASURES - len(passed))
+            for (rule, arm), count in self.counts.most_common(MAX_MEASURES)
         ])
 
     # ---- live changes ----------------------------------------------------------------------------
@@ -82,5 +71,4 @@ class Routing:
             where = ".".join(map(str, fault["loc"]))
             raise ValueError(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
         self._router.take(settings)
-        self._cascades.take(settings.cascades)
         self._settings = settings

@@ -122,25 +122,10 @@ class RuleSettings(_Settings):
         return self
 
 
-class CascadeSettings(_Settings):
-    """[[plugins.settings.routing.cascades]] A small model is asked first, another where it is in doubt."""
-
-    models: tuple[str, ...] = Field(min_length=1, description="Patterns of the models that are asked first.")
-    output: str = Field(description="Their output that tells how sure they are; numbers, a row for each row.")
-    measure: Literal["max", "margin", "binary"] = Field(
-        "max",
-        description="Of a row: its largest element, that without the second, or how far one element (the "
-        "probability of yes) is decided: the larger of p and 1 - p.",
-    )
-    at_least: float = Field(description="Below that for any row the other model is asked, for all rows.")
-    then: TargetSettings = Field(description="The other model; its inputs must have the same names.")
-
-
 class RoutingSettings(_Settings):
     """[plugins.settings.routing]"""
 
     rules: tuple[RuleSettings, ...] = Field((), description="The first that matches a request decides.")
-    cascades: tuple[CascadeSettings, ...] = Field((), description="The first for the answering model counts.")
     aliases: bool = Field(
         False,
         description="mm-vmodel-id, mm-model-id and serve_multiplexed_model_id, as headers, name the model.",
