@@ -15,5 +15,6 @@ outbound           no plugin: how others here ask services over HTTP
 payload_log        requests with their answers as CloudEvents
 response_cache     answers that were given before, byte-bounded, one flight for equal questions
 routing            rules for which model and version answers: weights that stick, headers, tenants, times
+targets            no plugin: how settings here name a model
 webhooks           what happens to models, as signed CloudEvents to addresses of the operator
 """

@@ -15,17 +15,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.core.caller import matches
 from gateway.core.dtypes import NUMPY, DType
-from gateway.core.errors import GatewayError
 from gateway.core.measures import Measure
 from gateway.core.messages import InferResponse
-from gateway.core.model import check_name, parse_version
 from gateway.core.tensor import Tensor
 from gateway.hooks import Start, hookimpl
 from gateway.hooks.values import Target
+from gateway_plugins.targets import TargetSettings, first_fault
 
 log = logging.getLogger("gateway.plugins")
 
@@ -50,10 +49,8 @@ MEASURES: Mapping[str, Callable[[Rows], Rows]] = {
 }
 
 
-class StepSettings(BaseModel):
-    """[[plugins.settings.cascade.steps]]"""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class StepSettings(TargetSettings):
+    """[[plugins.settings.cascade.steps]] The model is the other one; its inputs must have the same names."""
 
     models: tuple[str, ...] = Field(min_length=1, description="Patterns of the models that are asked first.")
     output: str = Field(description="Their output that tells how sure they are; numbers, a row for each row.")
@@ -63,18 +60,6 @@ class StepSettings(BaseModel):
         "probability of yes) is decided: the larger of p and 1 - p.",
     )
     at_least: float = Field(description="Below that for any row the other model is asked, for all rows.")
-    model: str = Field(description="The other model; its inputs must have the same names.")
-    version: int | str = Field(0, description="Its version or a label; 0 is the one that answers for it.")
-
-    @model_validator(mode="after")
-    def _can_exist(self) -> StepSettings:
-        try:
-            check_name(self.model)
-            if self.version != 0:
-                parse_version(str(self.version))
-        except GatewayError as error:
-            raise ValueError(error.text) from None
-        return self
 
 
 class CascadeSettings(BaseModel):
@@ -134,8 +119,7 @@ class Cascade:
         try:
             self._settings = CascadeSettings.model_validate(document)
         except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+            raise ValueError(first_fault(error)) from None
         self._unfit.clear()
 
     def _is_in_doubt(self, one: StepSettings, response: InferResponse) -> bool:

@@ -18,6 +18,7 @@ from gateway.hooks import Start, hookimpl
 from gateway.hooks.values import Target
 from gateway_plugins.routing.router import Router
 from gateway_plugins.routing.settings import RoutingSettings
+from gateway_plugins.targets import first_fault
 
 
 class Routing:
@@ -67,8 +68,6 @@ class Routing:
         try:
             settings = RoutingSettings.model_validate(document)
         except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise ValueError(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
+            raise ValueError(first_fault(error)) from None
         self._router.take(settings)
         self._settings = settings

@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from gateway.core.errors import GatewayError
-from gateway.core.model import check_name, parse_version
 from gateway_plugins.routing.windows import parse_time
+from gateway_plugins.targets import TargetSettings
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -18,23 +17,6 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TargetSettings(_Settings):
-    """A model that answers."""
-
-    model: str = Field(description="Its name.")
-    version: int | str = Field(0, description="Its version or a label; 0 is the one that answers for it.")
-
-    @model_validator(mode="after")
-    def _can_exist(self) -> TargetSettings:
-        try:
-            check_name(self.model)
-            if self.version != 0:
-                parse_version(str(self.version))
-        except GatewayError as error:
-            raise ValueError(error.text) from None
-        return self
 
 
 class ArmSettings(TargetSettings):
