@@ -11,8 +11,8 @@ from gateway.core.messages import InferRequest
 from gateway.hooks.values import IsUp, Target
 from gateway_plugins.routing.buckets import BUCKETS, arm_of, bounds_of, bucket_of
 from gateway_plugins.routing.settings import MatchSettings, RuleSettings, WindowSettings
-from gateway_plugins.targets import TargetSettings
 from gateway_plugins.routing.windows import DAYS, Window, any_holds, parse_time
+from gateway_plugins.targets import TargetSettings
 
 
 class Choice(NamedTuple):
