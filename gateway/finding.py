@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from gateway.core.clock import monotonic_s
 from gateway.hooks.manager import Hooks
-from gateway.lifecycle.approval import Approving, Begun
+from gateway.hooks.tasks import Tasks
+from gateway.lifecycle.approval import Approving
 from gateway.lifecycle.checking import Checking
 from gateway.lifecycle.fetching import Fetcher
 from gateway.lifecycle.files import LocalOnly
@@ -49,7 +50,7 @@ def found(settings: RepositorySettings, loop: asyncio.AbstractEventLoop, hooks: 
         fetching = Checking(fetching, fault, partial(aside, loop), is_required=policy == "require")
     approve = hooks.get("approve_load")
     if approve is not None:
-        fetching = Approving(fetching, approve, Begun(loop).begin)
+        fetching = Approving(fetching, approve, partial(Tasks(loop).begin, name="approval"))
     required = fault if policy == "require" else None
     return Found(
         sources, fetcher, fetching, required, watcher, Looks(watcher, settings.rescan_s, monotonic_s)

@@ -47,6 +47,7 @@ from gateway.frontends.guard import guard_of
 from gateway.frontends.service import Protocols
 from gateway.hooks.contract import Process
 from gateway.hooks.running import Plugins
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.asking import Asks
 from gateway.pipeline.calls import Calls
 from gateway.pipeline.catalogue import Catalogue
@@ -58,7 +59,6 @@ from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.policed import policed
 from gateway.pipeline.statistics import ask_statistics
-from gateway.pipeline.tasks import Tasks
 from gateway.pipeline.telling import telling
 from gateway.pipeline.tracing import Scope, Tracer
 from gateway.runtimes.contract import LoadError

@@ -23,9 +23,9 @@ from gateway.frontends.access import Access, access_of
 from gateway.frontends.v2_rest.echoes import EchoingExchange
 from gateway.hooks.calling import LATER, Hook
 from gateway.hooks.manager import Hooks
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.policies import STAGES
 from gateway.pipeline.rights import Rights, go_on_if, nobody
-from gateway.pipeline.tasks import Tasks
 from gateway.wire.exchange import Endpoint, Exchange, Head, Receiver, Service
 
 # Of the body of a request that nobody is known to make; it is read, so that the connection lives on.

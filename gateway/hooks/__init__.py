@@ -22,6 +22,7 @@ calling    the modes, sync and async alike | guarding: one implementation and wh
 breaker    when a plugin is left alone | watch: ends one that blocks the event loop
 reference  what `gateway plugins hooks` tells | manager: from names to plugins, in order
 settings   [plugins] | running: the plugins of a process
+tasks      what runs beside, held until it ends
 values     what hooks take and give beside the values of core
 
 Plugins are trusted code: they run in the gateway's processes, and can do what those can.

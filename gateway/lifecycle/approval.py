@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -80,17 +79,3 @@ class Unloading:
             waiting = self._hook.gate([], name)
             if waiting is not None:
                 await waiting
-
-
-class Begun:
-    """Tasks that somebody holds until they end; `begin` once the loop runs."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._running: set[asyncio.Task[None]] = set()
-
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work`, which must handle its own errors."""
-        task = self._loop.create_task(work, name="approval")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)

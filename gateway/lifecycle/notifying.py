@@ -10,10 +10,9 @@ from typing import Any
 from gateway.core.events import Event
 from gateway.hooks.calling import Hook
 from gateway.hooks.guarding import drop
+from gateway.hooks.tasks import Tasks
 
 log = logging.getLogger("gateway.plugins")
-
-MAX_UNDER_WAY = 1000
 
 
 class Notifying:
@@ -22,7 +21,7 @@ class Notifying:
     def __init__(self, hook: Hook | None, loop: asyncio.AbstractEventLoop) -> None:
         self._hook = hook
         self._loop = loop
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self.dropped = 0
 
     def notify(self, event: Event) -> None:
@@ -31,15 +30,12 @@ class Notifying:
             self._loop.call_soon(self._hook.notify, self._later, event)
 
     def _later(self, work: Awaitable[Any]) -> None:
-        if len(self._running) >= MAX_UNDER_WAY:
-            drop(work)
-            self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:  # the first, and then ever more seldom
-                log.error("plugins take too long to be told of events: %d were not told", self.dropped)
+        if self._tasks.begin_if_room(_awaited(work), "on_event"):
             return
-        task = self._loop.create_task(_awaited(work), name="on_event")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        drop(work)
+        self.dropped += 1
+        if self.dropped & (self.dropped - 1) == 0:  # the first, and then ever more seldom
+            log.error("plugins take too long to be told of events: %d were not told", self.dropped)
 
 
 async def _awaited(work: Awaitable[Any]) -> None:

@@ -10,11 +10,11 @@ from gateway.core.caller import ANYBODY, Caller, Operation
 from gateway.core.errors import GatewayError
 from gateway.core.messages import Ticket
 from gateway.hooks.manager import Hooks
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.control import Changed, Listed, RepositoryService
 from gateway.pipeline.policies import STAGES, Policies, Serving
 from gateway.pipeline.rights import Rights, go_on_if
 from gateway.pipeline.service import InferenceService
-from gateway.pipeline.tasks import Tasks
 
 
 class Policed(NamedTuple):

@@ -22,6 +22,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.messages import Done, InferRequest, InferResponse, StreamSink, StreamTicket, Ticket
 from gateway.core.statistics import VersionStatistics
 from gateway.hooks.manager import Hooks
+from gateway.hooks.tasks import Tasks
 from gateway.hooks.values import Target
 from gateway.pipeline.cascade import Cascade
 from gateway.pipeline.passage import Answering, Passage, Streaming
@@ -29,7 +30,6 @@ from gateway.pipeline.pipeline import not_found
 from gateway.pipeline.rights import Rights, go_on_if
 from gateway.pipeline.service import Described, InferenceService
 from gateway.pipeline.statistics import Counted
-from gateway.pipeline.tasks import Tasks
 
 # The hooks that policies call, in their order.
 STAGES = (

@@ -13,8 +13,8 @@ from typing import TypeVar
 from gateway.core.caller import Caller, Operation, Principal
 from gateway.core.errors import Forbidden, GatewayError, Unauthenticated
 from gateway.hooks.calling import Hook
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.pipeline import not_found
-from gateway.pipeline.tasks import Tasks
 
 T = TypeVar("T")
 

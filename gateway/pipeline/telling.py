@@ -9,7 +9,7 @@ from typing import Any
 from gateway.core.records import RequestRecord
 from gateway.hooks.calling import Hook
 from gateway.hooks.guarding import drop
-from gateway.pipeline.tasks import Tasks
+from gateway.hooks.tasks import Tasks
 
 Sink = Callable[[RequestRecord], None]
 

@@ -18,6 +18,7 @@ from gateway.frontends.service import Protocols
 from gateway.frontends.settings import FrontendSettings
 from gateway.hooks.contract import Process
 from gateway.hooks.manager import Hooks, Loaded, implemented_by
+from gateway.hooks.tasks import Tasks
 from gateway.hooks.watch import Watch
 from gateway.pipeline.catalogue import Catalogue
 from gateway.pipeline.control import NoControl
@@ -25,7 +26,6 @@ from gateway.pipeline.instances import Instances
 from gateway.pipeline.observing import Observing
 from gateway.pipeline.pipeline import Pipeline
 from gateway.pipeline.policed import policed
-from gateway.pipeline.tasks import Tasks
 from gateway.pipeline.telling import telling
 from gateway.scheduling.poison import PoisonList
 from gateway.scheduling.queues import Queue, make_queue

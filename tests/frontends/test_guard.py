@@ -11,8 +11,8 @@ from gateway.core.caller import ANYBODY, Credentials, Grant, Operation, Principa
 from gateway.core.errors import PluginFailed, TooLarge, Unauthenticated
 from gateway.frontends.guard import Guard, guard_of
 from gateway.hooks import hookimpl
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.rights import Rights
-from gateway.pipeline.tasks import Tasks
 from gateway.wire.exchange import Endpoint, Head, Peer, Service
 from tests.fakes.inference import FakeExchange, FakeLease
 from tests.fakes.loop import FakeClock

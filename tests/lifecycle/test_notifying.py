@@ -11,7 +11,8 @@ import pytest
 from gateway.core.events import Event
 from gateway.hooks import hookimpl
 from gateway.hooks.contract import Process
-from gateway.lifecycle.notifying import MAX_UNDER_WAY, Notifying
+from gateway.hooks.tasks import MAX_BACKGROUND
+from gateway.lifecycle.notifying import Notifying
 from tests.fakes.plugins import Failures, hooks
 
 EVENT = Event("model_loaded", "m", 1, {"load_s": 0.1})
@@ -75,10 +76,10 @@ def test_those_that_take_their_time_are_told_no_more(caplog: pytest.LogCaptureFi
     waits = Waits()
 
     def act(notifying: Notifying) -> None:
-        for _ in range(MAX_UNDER_WAY + 10):
+        for _ in range(MAX_BACKGROUND + 10):
             notifying.notify(EVENT)
 
     with caplog.at_level(logging.ERROR):
         assert run(act, waits).dropped == 10
-    assert waits.begun == MAX_UNDER_WAY
+    assert waits.begun == MAX_BACKGROUND
     assert len(caplog.records) == 4

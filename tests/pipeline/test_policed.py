@@ -11,10 +11,10 @@ from gateway.control.questions import ModelFile
 from gateway.core.caller import ANYBODY, Caller, Grant, Operation, Principal
 from gateway.core.errors import Forbidden, InvalidInput, ModelNotFound, Unauthenticated
 from gateway.hooks import hookimpl
+from gateway.hooks.tasks import Tasks
 from gateway.pipeline.policed import PolicedRepository
 from gateway.pipeline.policies import Policies
 from gateway.pipeline.rights import Rights
-from gateway.pipeline.tasks import Tasks
 from tests.fakes.control import FakeRepositoryService
 from tests.fakes.inference import FakeInferenceService
 from tests.fakes.plugins import hooks

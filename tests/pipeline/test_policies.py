@@ -21,12 +21,12 @@ from gateway.core.errors import (
 )
 from gateway.core.messages import InferRequest, InferResponse
 from gateway.hooks import hookimpl
+from gateway.hooks.tasks import Tasks
 from gateway.hooks.values import Target
 from gateway.pipeline.passage import Passage
 from gateway.pipeline.policed import policed
 from gateway.pipeline.policies import Policies
 from gateway.pipeline.rights import Rights
-from gateway.pipeline.tasks import Tasks
 from tests.fakes.control import FakeRepositoryService
 from tests.fakes.inference import FakeInferenceService, FakeLease
 from tests.fakes.plugins import hooks

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.core.records import RequestRecord
 from gateway.hooks import hookimpl
-from gateway.pipeline.tasks import MAX_BACKGROUND, Tasks
+from gateway.hooks.tasks import MAX_BACKGROUND, Tasks
 from gateway.pipeline.telling import telling
 from tests.fakes.plugins import hooks
 

@@ -1,4 +1,4 @@
-"""What a front does beside its requests' callbacks: tasks that somebody holds until they end."""
+"""What a process does for its plugins beside callbacks: tasks that somebody holds until they end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-log = logging.getLogger("gateway.front")
+log = logging.getLogger("gateway.plugins")
 
 # Of facts told to plugins that take their time; more are dropped, as the hook says.
 MAX_BACKGROUND = 1000

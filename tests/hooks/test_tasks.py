@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.pipeline import tasks
-from gateway.pipeline.tasks import Tasks
+from gateway.hooks import tasks
+from gateway.hooks.tasks import Tasks
 
 
 async def fails() -> None:
